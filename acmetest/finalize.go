@@ -1,0 +1,133 @@
+package acmetest
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// An issuance is a finalized order on its way to a certificate.
+type issuance struct {
+	csr *x509.CertificateRequest
+	due time.Time
+}
+
+// finalize is §7.4.
+func (s *Server) finalize(c *call) (*answer, *refusal) {
+	o, r := s.ownOrder(c)
+	if r != nil {
+		return nil, r
+	}
+	body, r := c.payload(append([]string{"csr"}, s.opts.Extensions...)...)
+	if r != nil {
+		return nil, r
+	}
+	text, r := required[string](body, "csr")
+	if r != nil {
+		return nil, r
+	}
+	if o.status != statusReady {
+		return nil, refuse(http.StatusForbidden, "orderNotReady", "the order is %s", o.status)
+	}
+	csr, r := s.checkCSR(o, text)
+	if r != nil {
+		return nil, r // the order stays ready
+	}
+	o.status = statusProcessing
+	o.issue = issuance{csr: csr, due: time.Now().Add(s.opts.IssuanceTime)}
+	s.issuing = append(s.issuing, o)
+	s.issueDue()
+	a := jsonAnswer(http.StatusOK, o.page(c.base))
+	s.optionalLocation(a, o.url(c.base))
+	s.retryAfter(a)
+	return a, nil
+}
+
+// checkCSR decodes a CSR and compares it with the order.
+func (s *Server) checkCSR(o *order, text string) (*x509.CertificateRequest, *refusal) {
+	der, err := decode64(text)
+	if err != nil {
+		return nil, malformed("csr is not base64url without padding (§6.1)")
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, badCSR("cannot read the CSR: %v", err)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return nil, badCSR("the signature of the CSR does not verify: %v", err)
+	}
+	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < minRSABits {
+		return nil, badCSR("an RSA key of %d bits is too small", key.N.BitLen())
+	}
+	if s.accountByKey[thumbprint(&jose.JSONWebKey{Key: csr.PublicKey})] != nil {
+		return nil, badCSR("the key of the CSR is an account key (§11.1)")
+	}
+	return csr, s.checkNames(o, csr)
+}
+
+func badCSR(format string, args ...any) *refusal {
+	return refuse(http.StatusBadRequest, "badCSR", format, args...)
+}
+
+// checkNames wants exactly the identifiers of the order in the CSR (§7.4, RFC 8738 for IP addresses).
+func (s *Server) checkNames(o *order, csr *x509.CertificateRequest) *refusal {
+	if len(csr.EmailAddresses) > 0 || len(csr.URIs) > 0 {
+		return badCSR("the CSR has e-mail addresses or URIs")
+	}
+	var names []Identifier
+	for _, name := range csr.DNSNames {
+		names = append(names, Identifier{Type: typeDNS, Value: name})
+	}
+	if cn := csr.Subject.CommonName; cn != "" {
+		names = append(names, Identifier{Type: typeDNS, Value: cn})
+	}
+	for _, ip := range csr.IPAddresses {
+		names = append(names, Identifier{Type: typeIP, Value: ip.String()})
+	}
+	for _, name := range names {
+		if !slices.Contains(o.identifiers, name) {
+			return badCSR("the CSR has %q, which the order has not", name.Value)
+		}
+	}
+	for _, id := range o.identifiers {
+		if (id.Type == typeDNS || id.Type == typeIP) && !slices.Contains(names, id) {
+			return badCSR("the CSR lacks %q, which the order has", id.Value)
+		}
+	}
+	return nil
+}
+
+// issueDue issues the certificates whose time has come. The lock is held.
+func (s *Server) issueDue() {
+	now := time.Now()
+	s.issuing = slices.DeleteFunc(s.issuing, func(o *order) bool {
+		if o.refresh(); o.status != statusProcessing {
+			return true // an authorization failed in the meantime
+		}
+		if now.Before(o.issue.due) {
+			return false
+		}
+		if s.opts.IssuanceError != nil {
+			o.fail(s.opts.IssuanceError)
+			return true
+		}
+		s.issue(o)
+		return true
+	})
+}
+
+// issue makes the certificate of an order.
+func (s *Server) issue(o *order) {
+	c, err := s.ca().leaf(o, s.opts.certificateLifetime())
+	if err != nil {
+		o.fail(&Problem{Type: ErrorURN + "serverInternal", Detail: err.Error(), Status: http.StatusInternalServerError})
+		return
+	}
+	s.certificates[c.id] = c
+	s.certList = append(s.certList, c)
+	o.certificate, o.status = c, statusValid
+}

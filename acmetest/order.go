@@ -1,0 +1,284 @@
+package acmetest
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// An order is §7.1.3.
+type order struct {
+	id          string
+	base        string // of the request that made it
+	account     *account
+	identifiers []Identifier
+	authzs      []*authorization
+	notBefore   time.Time // as requested, or zero
+	notAfter    time.Time
+	profile     string
+	replaces    string
+	extensions  object
+	status      string
+	expires     time.Time
+	problem     *Problem
+	issue       issuance // set by finalize
+	certificate *certificate
+}
+
+func (o *order) url(base string) string { return base + pathOrder + o.id }
+
+// page is the order object.
+func (o *order) page(base string) map[string]any {
+	urls := make([]string, len(o.authzs))
+	for i, a := range o.authzs {
+		urls[i] = a.url(base)
+	}
+	p := map[string]any{
+		"status":         o.status,
+		"expires":        stamp(o.expires),
+		"identifiers":    o.identifiers,
+		"authorizations": urls,
+		"finalize":       o.url(base) + suffixFinalize,
+	}
+	for name, value := range o.extensions {
+		p[name] = value
+	}
+	optional := func(name, value string) {
+		if value != "" {
+			p[name] = value
+		}
+	}
+	optional("notBefore", stamp(o.notBefore))
+	optional("notAfter", stamp(o.notAfter))
+	optional("profile", o.profile)
+	optional("replaces", o.replaces) // RFC 9773 §5: in all answers
+	if o.problem != nil {
+		p["error"] = o.problem
+	}
+	if o.certificate != nil {
+		p["certificate"] = o.certificate.url(base)
+	}
+	return p
+}
+
+// stamp is RFC 3339, and nothing for no time.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// refresh moves the order along §7.1.6, as far as its authorizations and the time say. Issuance is issueDue's business.
+func (o *order) refresh() {
+	switch o.status {
+	case statusPending, statusReady:
+		if !time.Now().Before(o.expires) {
+			o.fail(&Problem{Type: ErrorURN + "malformed", Detail: "the order has expired", Status: http.StatusForbidden})
+			return
+		}
+	case statusProcessing:
+	default:
+		return
+	}
+	valid := 0
+	for _, a := range o.authzs {
+		switch a.refresh(); a.status {
+		case statusValid:
+			valid++
+		case statusPending:
+		default:
+			o.fail(&Problem{
+				Type:   ErrorURN + "unauthorized",
+				Detail: "the authorization for " + strconv.Quote(a.identifier.Value) + " is " + a.status,
+				Status: http.StatusForbidden,
+			})
+			return
+		}
+	}
+	if o.status == statusPending && valid == len(o.authzs) {
+		o.status = statusReady
+	}
+}
+
+// fail makes an order invalid that is not final yet.
+func (o *order) fail(p *Problem) {
+	if o.status != statusValid && o.status != statusInvalid {
+		o.status, o.problem = statusInvalid, p
+	}
+}
+
+// newOrder is §7.4.
+func (s *Server) newOrder(c *call) (*answer, *refusal) {
+	if r := s.checkTerms(c, c.account); r != nil {
+		return nil, r
+	}
+	o, r := s.parseOrder(c)
+	if r != nil {
+		return nil, r
+	}
+	if old := s.sameOrder(o); old != nil {
+		a := jsonAnswer(http.StatusCreated, old.page(c.base))
+		a.header.Set("Location", old.url(c.base))
+		return a, nil
+	}
+	if r := s.checkReplaces(o); r != nil {
+		return nil, r
+	}
+	s.addAuthorizations(c, o)
+	o.refresh()
+	s.orders[o.id] = o
+	s.orderList = append(s.orderList, o)
+	o.account.orders = append(o.account.orders, o)
+	if old := s.certificateByRenewalID(o.replaces); old != nil {
+		old.replacedBy = o
+	}
+	a := jsonAnswer(http.StatusCreated, o.page(c.base))
+	a.header.Set("Location", o.url(c.base)) // erratum 5979
+	return a, nil
+}
+
+// parseOrder checks the members of a newOrder request.
+func (s *Server) parseOrder(c *call) (*order, *refusal) {
+	known := append([]string{"identifiers", "notBefore", "notAfter", "profile"}, s.opts.Extensions...)
+	if !s.opts.omits(string(KindRenewalInfo)) {
+		known = append(known, "replaces") // RFC 9773 §5: only where renewalInfo is offered
+	}
+	body, r := c.payload(known...)
+	if r != nil {
+		return nil, r
+	}
+	o := &order{
+		id:         randomID(9),
+		base:       c.base,
+		account:    c.account,
+		status:     statusPending,
+		expires:    time.Now().Add(s.opts.orderLifetime()),
+		extensions: object{},
+	}
+	for _, name := range s.opts.Extensions {
+		if value, ok := body[name]; ok {
+			o.extensions[name] = value
+		}
+	}
+	if r := s.parseOrderIdentifiers(o, body); r != nil {
+		return nil, r
+	}
+	if r := parseOrderTimes(o, body); r != nil {
+		return nil, r
+	}
+	if o.replaces, _, r = member[string](body, "replaces"); r != nil {
+		return nil, r
+	}
+	profile, present, r := member[string](body, "profile")
+	if _, offered := s.opts.Profiles[profile]; r == nil && present && !offered {
+		r = refuse(http.StatusBadRequest, "invalidProfile", "the profile %q is not on offer", profile)
+	}
+	o.profile = profile
+	return o, r
+}
+
+func (s *Server) parseOrderIdentifiers(o *order, body object) *refusal {
+	list, r := required[[]json.RawMessage](body, "identifiers")
+	if r != nil {
+		return r
+	}
+	if len(list) == 0 {
+		return malformed("the order has no identifiers")
+	}
+	for _, raw := range list {
+		id, r := parseIdentifier(raw)
+		if r != nil {
+			return r
+		}
+		o.identifiers = append(o.identifiers, id)
+	}
+	if r := s.checkIdentifiers(o.identifiers); r != nil {
+		return r
+	}
+	if s.opts.Shuffle {
+		s.random.Shuffle(len(o.identifiers), func(i, j int) {
+			o.identifiers[i], o.identifiers[j] = o.identifiers[j], o.identifiers[i]
+		})
+	}
+	return nil
+}
+
+// parseOrderTimes reads notBefore and notAfter.
+func parseOrderTimes(o *order, body object) *refusal {
+	for name, to := range map[string]*time.Time{"notBefore": &o.notBefore, "notAfter": &o.notAfter} {
+		text, present, r := member[string](body, name)
+		if r != nil {
+			return r
+		}
+		if !present {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return malformed("%s %q is not a time of RFC 3339", name, text)
+		}
+		*to = t
+	}
+	if !o.notBefore.IsZero() && !o.notAfter.IsZero() && !o.notAfter.After(o.notBefore) {
+		return refuse(http.StatusBadRequest, "malformed", "notAfter is not after notBefore")
+	}
+	return nil
+}
+
+// sameOrder finds an order to reuse, if that is wanted.
+func (s *Server) sameOrder(o *order) *order {
+	if !s.opts.ReuseOrders {
+		return nil
+	}
+	for _, old := range o.account.orders {
+		old.refresh()
+		if old.status != statusPending && old.status != statusReady {
+			continue
+		}
+		if sameIdentifiers(old.identifiers, o.identifiers) && old.profile == o.profile &&
+			old.notBefore.Equal(o.notBefore) && old.notAfter.Equal(o.notAfter) {
+			return old
+		}
+	}
+	return nil
+}
+
+func sameIdentifiers(a, b []Identifier) bool {
+	in := func(x, y []Identifier) bool {
+		return !slices.ContainsFunc(x, func(id Identifier) bool { return !slices.Contains(y, id) })
+	}
+	return in(a, b) && in(b, a)
+}
+
+// ownOrder finds the order that a call is for.
+func (s *Server) ownOrder(c *call) (*order, *refusal) {
+	o := s.orders[c.id]
+	if o == nil {
+		return nil, notFound(c.url)
+	}
+	if o.account != c.account {
+		return nil, unauthorized("this order is another account's")
+	}
+	o.refresh()
+	return o, nil
+}
+
+// orderPage is the order resource.
+func (s *Server) orderPage(c *call) (*answer, *refusal) {
+	o, r := s.ownOrder(c)
+	if r != nil {
+		return nil, r
+	}
+	if r := c.asGet(); r != nil {
+		return nil, r
+	}
+	a := jsonAnswer(http.StatusOK, o.page(c.base))
+	s.optionalLocation(a, o.url(c.base))
+	if o.status == statusPending || o.status == statusProcessing {
+		s.retryAfter(a)
+	}
+	return a, nil
+}

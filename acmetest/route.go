@@ -1,0 +1,145 @@
+package acmetest
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// The paths of the resources. Only the directory's is known to clients; the others they learn from answers.
+const (
+	defaultBase = "https://ca.test"
+
+	pathDirectory     = "/directory"
+	pathNewNonce      = "/new-nonce"
+	pathNewAccount    = "/new-account"
+	pathNewOrder      = "/new-order"
+	pathNewAuthz      = "/new-authz"
+	pathRevokeCert    = "/revoke-cert"
+	pathKeyChange     = "/key-change"
+	pathRenewalInfo   = "/renewal-info"
+	pathAccount       = "/account/"
+	pathOrder         = "/order/"
+	pathAuthorization = "/authorization/"
+	pathChallenge     = "/challenge/"
+	pathCertificate   = "/certificate/"
+
+	suffixOrders   = "/orders"
+	suffixFinalize = "/finalize"
+)
+
+// directoryMembers maps the resources of the directory to their paths (§7.1.1, RFC 9773 §3).
+func directoryMembers() map[Kind]string {
+	return map[Kind]string{
+		KindNewNonce:    pathNewNonce,
+		KindNewAccount:  pathNewAccount,
+		KindNewOrder:    pathNewOrder,
+		KindNewAuthz:    pathNewAuthz,
+		KindRevokeCert:  pathRevokeCert,
+		KindKeyChange:   pathKeyChange,
+		KindRenewalInfo: pathRenewalInfo,
+	}
+}
+
+// route finds out which resource a path is. id is what the path says beyond the kind.
+func route(path string) (kind Kind, id string) {
+	if path == pathDirectory {
+		return KindDirectory, ""
+	}
+	for kind, p := range directoryMembers() {
+		if path == p {
+			return kind, ""
+		}
+	}
+	if id, ok := strings.CutPrefix(path, pathRenewalInfo+"/"); ok {
+		return KindRenewalInfo, id
+	}
+	if id, ok := strings.CutPrefix(path, pathAccount); ok {
+		if id, ok := strings.CutSuffix(id, suffixOrders); ok {
+			return KindOrders, id
+		}
+		return KindAccount, id
+	}
+	if id, ok := strings.CutPrefix(path, pathOrder); ok {
+		if id, ok := strings.CutSuffix(id, suffixFinalize); ok {
+			return KindFinalize, id
+		}
+		return KindOrder, id
+	}
+	for kind, p := range map[Kind]string{
+		KindAuthorization: pathAuthorization,
+		KindChallenge:     pathChallenge,
+		KindCertificate:   pathCertificate,
+	} {
+		if id, ok := strings.CutPrefix(path, p); ok {
+			return kind, id
+		}
+	}
+	return KindUnknown, ""
+}
+
+// checkMethod allows POST, and beside it GET and HEAD where nothing is signed (§6.3).
+func checkMethod(c *call) *refusal {
+	allowed := []string{http.MethodPost}
+	switch c.kind {
+	case KindDirectory, KindNewNonce:
+		allowed = append(allowed, http.MethodGet, http.MethodHead)
+	case KindRenewalInfo:
+		allowed = []string{http.MethodGet, http.MethodHead} // RFC 9773 §4.1
+	}
+	if slices.Contains(allowed, c.method) {
+		return nil
+	}
+	r := violation(http.StatusMethodNotAllowed, "malformed", "%s is not allowed on %s (§6.3)", c.method, c.kind)
+	r.header.Set("Allow", strings.Join(allowed, ", "))
+	return r
+}
+
+// offered reports whether the resource exists with the present options: what the directory omits, the server has not.
+func (s *Server) offered(kind Kind) bool {
+	if kind == KindUnknown {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, listed := directoryMembers()[kind]
+	return !listed || !s.opts.omits(string(kind))
+}
+
+// directory is §7.1.1.
+func (s *Server) directory(c *call) *answer {
+	dir := map[string]any{}
+	for kind, path := range directoryMembers() {
+		if !s.opts.omits(string(kind)) {
+			dir[string(kind)] = c.base + path
+		}
+	}
+	if meta := s.meta(); len(meta) > 0 && !s.opts.omits("meta") {
+		dir["meta"] = meta
+	}
+	return jsonAnswer(http.StatusOK, dir)
+}
+
+// meta is the "meta" member of the directory.
+func (s *Server) meta() map[string]any {
+	meta := map[string]any{}
+	if s.opts.TermsOfService != "" {
+		meta["termsOfService"] = s.opts.TermsOfService
+	}
+	if s.opts.Website != "" {
+		meta["website"] = s.opts.Website
+	}
+	if len(s.opts.CAAIdentities) > 0 {
+		meta["caaIdentities"] = s.opts.CAAIdentities
+	}
+	if s.opts.ExternalAccountRequired {
+		meta["externalAccountRequired"] = true
+	}
+	if len(s.opts.Profiles) > 0 {
+		meta["profiles"] = s.opts.Profiles
+	}
+	for _, name := range s.opts.OmitFromDirectory {
+		delete(meta, name)
+	}
+	return meta
+}
