@@ -1,0 +1,361 @@
+package acme
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// An Account is a Client, a key and an account URL: the capability to act at
+// the server. It is the only type that signs; everything else is data. It is
+// immutable and safe for concurrent use.
+//
+// Get one from [Client.NewAccount], [Client.FindAccount] or, for a stored
+// account, [Client.Account].
+type Account struct {
+	client  *Client
+	key     *signingKey // a pointer: an Account printed with its fields shows no key
+	url     string
+	created bool
+	err     error // what is wrong with the key or the URL, reported by each method
+}
+
+// An AccountRequest describes the account to create (§7.3).
+type AccountRequest struct {
+	_ struct{}
+
+	// Contact lists URLs by which the server can reach the account's holder:
+	// "mailto:admin@example.com". Some servers need one, some ignore them.
+	Contact []string
+
+	// TermsOfServiceAgreed says that a person agreed to the terms at
+	// Directory.Meta.TermsOfService. Most servers need it.
+	TermsOfServiceAgreed bool
+
+	// ExternalAccount binds the account to one that the holder has with the CA
+	// otherwise (§7.3.4). Servers need it whose
+	// Directory.Meta.ExternalAccountRequired is set.
+	ExternalAccount *ExternalAccount
+}
+
+// An ExternalAccount is what a CA hands out to bind an ACME account to an
+// account that its holder has with it (§7.3.4). It prints without the MAC key.
+type ExternalAccount struct {
+	KeyID     string
+	MACKey    []byte // the octets, not their base64url form
+	Algorithm string // "HS256", "HS384" or "HS512"; empty stands for HS256
+}
+
+// String returns the key ID alone.
+func (e ExternalAccount) String() string { return "ExternalAccount(" + e.KeyID + ")" }
+
+// GoString returns the key ID alone.
+func (e ExternalAccount) GoString() string { return "acme." + e.String() }
+
+// LogValue returns the key ID alone.
+func (e ExternalAccount) LogValue() slog.Value { return slog.StringValue(e.KeyID) }
+
+// MarshalJSON returns the key ID alone: the MAC key is not to end in a log.
+func (e ExternalAccount) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"KeyID": e.KeyID})
+}
+
+// An AccountInfo is an account as the server has it (§7.1.2).
+type AccountInfo struct {
+	Status                 Status // "valid", "deactivated" or "revoked"
+	Contact                []string
+	TermsOfServiceAgreed   bool
+	ExternalAccountBinding json.RawMessage // as verified by the server, if it says so
+	OrdersURL              string
+	Raw                    json.RawMessage // as served
+}
+
+// UnmarshalJSON reads an account object.
+func (i *AccountInfo) UnmarshalJSON(data []byte) error {
+	m, err := members(data)
+	if err != nil {
+		return err
+	}
+	*i = AccountInfo{
+		Status:                 Status(text(m["status"])),
+		ExternalAccountBinding: m["externalAccountBinding"],
+		OrdersURL:              text(m["orders"]),
+		Raw:                    append(json.RawMessage(nil), data...),
+	}
+	optional(m["contact"], &i.Contact)
+	optional(m["termsOfServiceAgreed"], &i.TermsOfServiceAgreed)
+	return nil
+}
+
+// NewAccount creates an account, or finds the one that the key has already
+// (§7.3); Created tells which. Store its URL and the key: with them
+// [Client.Account] makes the handle again without a request. The key must be
+// used for nothing else (§11.1).
+//
+// ErrUserActionRequired asks for agreement to the terms of service,
+// ErrExternalAccountRequired for an ExternalAccount, ErrUnsupportedContact and
+// ErrInvalidContact for other contacts.
+func (c *Client) NewAccount(ctx context.Context, key crypto.Signer, req AccountRequest) (*Account, error) {
+	if err := req.check(); err != nil {
+		return nil, wrap(err, "%s", OpNewAccount)
+	}
+	dir, err := c.Directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if dir.Meta.ExternalAccountRequired || req.ExternalAccount != nil {
+		// An account that exists needs no binding, and Sectigo refuses a second.
+		a, err := c.FindAccount(ctx, key)
+		if err == nil {
+			return a, nil
+		}
+		if p, ok := asProblem(err); !ok || isRateLimit(p) || p.Status >= 500 {
+			return nil, err
+		}
+		if req.ExternalAccount == nil {
+			return nil, wrap(ErrExternalAccountRequired, "%s %s", OpNewAccount, dir.NewAccountURL)
+		}
+	}
+	body := map[string]any{}
+	if len(req.Contact) > 0 {
+		body["contact"] = req.Contact
+	}
+	if req.TermsOfServiceAgreed {
+		body["termsOfServiceAgreed"] = true
+	}
+	return c.newAccount(ctx, OpNewAccount, key, dir.NewAccountURL, body, req.ExternalAccount)
+}
+
+// check finds what a server would refuse (§7.3).
+func (r *AccountRequest) check() error {
+	for _, contact := range r.Contact {
+		scheme, rest, ok := strings.Cut(contact, ":")
+		if !ok || scheme == "" || rest == "" || strings.ContainsAny(contact, " \r\n\t") {
+			return fmt.Errorf("%w %s: want a URL, like mailto:admin@example.com", ErrMalformedContact, quote(contact))
+		}
+		if strings.EqualFold(scheme, "mailto") && (strings.ContainsAny(rest, "?,") || !strings.Contains(rest, "@")) {
+			return fmt.Errorf("%w %s: want one address without header fields (§7.3)", ErrMalformedContact, quote(contact))
+		}
+	}
+	if e := r.ExternalAccount; e != nil && (e.KeyID == "" || len(e.MACKey) == 0) {
+		return fmt.Errorf("%w: the ExternalAccount has no KeyID or no MACKey", ErrNoKey)
+	}
+	return nil
+}
+
+// FindAccount looks up the account that the key has at the server, without
+// creating one (§7.3.1). errors.Is(err, ErrAccountDoesNotExist) tells that there
+// is none; any other error tells nothing of that.
+func (c *Client) FindAccount(ctx context.Context, key crypto.Signer) (*Account, error) {
+	dir, err := c.Directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.newAccount(ctx, OpFindAccount, key, dir.NewAccountURL, map[string]any{"onlyReturnExisting": true}, nil)
+}
+
+func (c *Client) newAccount(ctx context.Context, op Operation, key crypto.Signer, url string, body map[string]any, eab *ExternalAccount) (*Account, error) {
+	k, err := newSigningKey(key)
+	if err != nil {
+		return nil, wrap(err, "%s", op)
+	}
+	if eab != nil {
+		if body["externalAccountBinding"], err = k.bind(eab, url); err != nil {
+			return nil, wrap(err, "%s %s: external account binding", op, url)
+		}
+	}
+	resp, err := c.signed(ctx, op, k, "", url, body)
+	if err != nil {
+		return nil, err
+	}
+	location := resp.Location()
+	if _, err := c.checkURL(location); err != nil {
+		return nil, wrap(fmt.Errorf("%w: Location: %w", ErrMalformedResponse, err), "%s %s", op, url)
+	}
+	a := &Account{client: c, key: k, url: location, created: resp.StatusCode == http.StatusCreated}
+	c.log(ctx, slog.LevelInfo, "acme: account", urlAttr(location), slog.Bool("acme.created", a.created))
+	return a, nil
+}
+
+// signed sends a signed request with a JSON body; nil means POST-as-GET (§6.3).
+func (c *Client) signed(ctx context.Context, op Operation, key *signingKey, account, url string, body any) (*Response, error) {
+	var payload []byte
+	if body != nil {
+		var err error
+		if payload, err = json.Marshal(body); err != nil {
+			return nil, wrap(err, "%s %s", op, url)
+		}
+	}
+	return c.do(ctx, request{op: op, method: http.MethodPost, url: url, key: key, account: account, payload: payload})
+}
+
+// post is signed, by the account.
+func (a *Account) post(ctx context.Context, op Operation, url string, body any) (*Response, error) {
+	if a.err != nil {
+		return nil, wrap(a.err, "%s", op)
+	}
+	return a.client.signed(ctx, op, a.key, a.url, url, body)
+}
+
+// call posts and decodes the answer.
+func call[T any](ctx context.Context, a *Account, op Operation, url string, body any) (*T, *Response, error) {
+	resp, err := a.post(ctx, op, url, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := new(T)
+	if err := resp.decode(v); err != nil {
+		return nil, nil, wrap(err, "%s %s", op, url)
+	}
+	return v, resp, nil
+}
+
+// URL returns the account's URL, which identifies it at the server (§6.2, §7.3).
+func (a *Account) URL() string { return a.url }
+
+// Created reports whether [Client.NewAccount] made the account, rather than
+// found it: in that case the request's contents had no effect (§7.3.1).
+func (a *Account) Created() bool { return a.created }
+
+// String returns the account's URL alone.
+func (a *Account) String() string { return "acme.Account(" + a.url + ")" }
+
+// GoString returns the account's URL alone.
+func (a *Account) GoString() string { return a.String() }
+
+// LogValue returns the account's URL alone.
+func (a *Account) LogValue() slog.Value { return slog.StringValue(a.url) }
+
+// Thumbprint returns the thumbprint of the account key (RFC 7638), with which
+// http-01 can be answered without knowing the order (§8.1).
+func (a *Account) Thumbprint() string {
+	if a.key == nil {
+		return ""
+	}
+	return a.key.thumbprint
+}
+
+// Info reads the account (§7.1.2).
+func (a *Account) Info(ctx context.Context) (*AccountInfo, error) {
+	info, _, err := call[AccountInfo](ctx, a, OpAccount, a.url, nil)
+	return info, err
+}
+
+// Update replaces the contacts, and clears them if contact is empty (§7.3.2).
+// Nothing else of an account can be updated.
+func (a *Account) Update(ctx context.Context, contact []string) (*AccountInfo, error) {
+	req := AccountRequest{Contact: contact}
+	if err := req.check(); err != nil {
+		return nil, wrap(err, "%s %s", OpUpdateAccount, a.url)
+	}
+	body := map[string]any{"contact": append([]string{}, contact...)} // [] and not null
+	info, _, err := call[AccountInfo](ctx, a, OpUpdateAccount, a.url, body)
+	return info, err
+}
+
+// Deactivate ends the account, for good (§7.3.6). The server then refuses all
+// requests of it with ErrUnauthorized.
+func (a *Account) Deactivate(ctx context.Context) error {
+	resp, err := a.post(ctx, OpDeactivateAccount, a.url, map[string]any{"status": StatusDeactivated})
+	if err != nil {
+		return err
+	}
+	return isDeactivated(resp, OpDeactivateAccount)
+}
+
+// isDeactivated checks the object that a deactivation answered with, if any.
+func isDeactivated(resp *Response, op Operation) error {
+	m, err := members(resp.Body)
+	if err != nil {
+		return nil // no body will do
+	}
+	if s := Status(text(m["status"])); s != StatusDeactivated && s != "" {
+		return wrap(fmt.Errorf("%w: status is still %s", ErrMalformedResponse, quote(string(s))), "%s %s", op, resp.URL)
+	}
+	return nil
+}
+
+// maxOrderPages bounds the pages of an orders list.
+const maxOrderPages = 1000
+
+// Orders lists the URLs of the account's orders, over all pages of the list
+// (§7.1.2.1). An error is yielded once, at the end. Let's Encrypt has no such
+// list (errors.ErrUnsupported): store what Trace.OrderCreated tells.
+func (a *Account) Orders(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		info, err := a.Info(ctx)
+		if err == nil && info.OrdersURL == "" {
+			err = unsupported("the account %s has no orders list", a.url)
+		}
+		if err != nil {
+			yield("", err)
+			return
+		}
+		seen := map[string]bool{}
+		for next := info.OrdersURL; next != ""; {
+			if seen[next] || len(seen) == maxOrderPages {
+				yield("", wrap(fmt.Errorf("%w: the list does not end", ErrMalformedResponse), "%s %s", OpOrders, next))
+				return
+			}
+			seen[next] = true
+			page, resp, err := a.ordersPage(ctx, next)
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, u := range page {
+				if !yield(resolve(resp.base(), u), nil) {
+					return
+				}
+			}
+			next = ""
+			if links := resp.Links("next"); len(links) > 0 {
+				next = links[0]
+			}
+		}
+	}
+}
+
+// ordersPage reads one page: an object, or the bare array of step-ca.
+func (a *Account) ordersPage(ctx context.Context, url string) ([]string, *Response, error) {
+	resp, err := a.post(ctx, OpOrders, url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	var page struct {
+		Orders []string `json:"orders"`
+	}
+	if json.Unmarshal(resp.Body, &page.Orders) == nil {
+		return page.Orders, resp, nil
+	}
+	if err := resp.decode(&page); err != nil {
+		return nil, nil, wrap(err, "%s %s", OpOrders, url)
+	}
+	return page.Orders, resp, nil
+}
+
+// Post sends a signed request to any URL of the server, for what has no method
+// here: an extension, a member of [Directory].Raw. A nil payload is a
+// POST-as-GET (§6.3), anything else is encoded as JSON. Nonces, retries, limits
+// and problems are those of all other requests; one with a payload is not
+// repeated after a lost answer.
+func (a *Account) Post(ctx context.Context, url string, payload any) (*Response, error) {
+	if payload == nil {
+		return a.post(ctx, OpPostAsGet, url, nil)
+	}
+	return a.post(ctx, OpPost, url, payload)
+}
+
+// KeyAuthorization returns the key authorization for a challenge token (§8.1),
+// or "" if the token is not base64url or the account has no key.
+func (a *Account) KeyAuthorization(token string) KeyAuthorization {
+	if a.key == nil || !isBase64URL(token) {
+		return ""
+	}
+	return KeyAuthorization(token + "." + a.key.thumbprint)
+}

@@ -1,0 +1,312 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+const cleanupTime = time.Minute
+
+// Authorize fulfils all that is pending in an order: it reads its
+// authorizations, has the solvers present what the server will look for, answers
+// the challenges, and waits until the order is ready. Each authorization gets
+// the first solver that supports one of its challenges. Solvers have cleaned up
+// when Authorize returns, also if ctx has ended.
+//
+// What failed, and for which identifiers, is in the [*AuthorizeError]; the order
+// is then given up, and what is left pending of it deactivated (§7.5.2). After
+// any other error, ctx's among them, the order is as it was: Authorize can go on
+// with it.
+func (a *Account) Authorize(ctx context.Context, o *Order, solvers ...Solver) error {
+	_, err := authorize(ctx, a, o, solvers, defaultConcurrency)
+	return err
+}
+
+// A task is a pending authorization and the attempt to make it valid.
+type task struct {
+	authz   *Authorization // as last read
+	offered []*Challenge   // as first read
+	attempt *Attempt
+	solver  int // index
+	answer  *Challenge
+	retries int
+	valid   bool
+	err     error // why it failed
+}
+
+// An authorizer makes the authorizations of one order valid. It uses what every
+// user of an Account can use.
+type authorizer struct {
+	account *Account
+	order   *Order
+	solvers []Solver
+	slots   chan struct{} // bounds the requests in flight
+	tasks   []*task
+
+	mu       sync.Mutex
+	cleanups []func()
+}
+
+// authorize returns the order as last read.
+func authorize(ctx context.Context, account *Account, o *Order, solvers []Solver, concurrency int) (*Order, error) {
+	if o.Status != StatusPending {
+		if o.Status == StatusReady || o.Status == StatusProcessing || o.Status == StatusValid {
+			return o, nil
+		}
+		return nil, &OrderError{Order: o}
+	}
+	w := &authorizer{account: account, order: o, solvers: solvers, slots: make(chan struct{}, concurrency)}
+	last, err := w.run(ctx)
+	w.cleanUp()
+	if failed, ok := errors.AsType[*AuthorizeError](err); ok {
+		traceFailures(ctx, failed)
+		w.abandon(ctx)
+	}
+	return last, err
+}
+
+func (w *authorizer) run(ctx context.Context) (*Order, error) {
+	authzs, err := w.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.assign(authzs); err != nil {
+		return nil, err
+	}
+	if err := w.solve(ctx); err != nil {
+		return nil, err
+	}
+	return w.await(ctx)
+}
+
+// read reads the order's authorizations.
+func (w *authorizer) read(ctx context.Context) ([]*Authorization, error) {
+	urls := slices.Compact(slices.Sorted(slices.Values(w.order.AuthorizationURLs)))
+	authzs := make([]*Authorization, len(urls))
+	errs := make([]error, len(urls))
+	concurrently(ctx, w.slots, len(urls), func(i int) {
+		authzs[i], errs[i] = w.account.Authorization(ctx, urls[i])
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := contextError(ctx); err != nil {
+		return nil, wrap(err, "authorizations of %s", w.order.URL)
+	}
+	return authzs, nil
+}
+
+// assign makes the tasks. It fails if there is an authorization that cannot
+// become valid, or that no solver supports.
+func (w *authorizer) assign(authzs []*Authorization) error {
+	var failures []error
+	for _, z := range authzs {
+		if z.Status == StatusValid {
+			continue // its challenges must not be answered (§7.1.3)
+		}
+		t := &task{authz: z, offered: z.Challenges}
+		w.tasks = append(w.tasks, t)
+		switch {
+		case z.isFinal(): // Let's Encrypt, ZeroSSL: an order that was used again
+			t.err = &AuthorizationError{Authorization: z, Challenge: z.failed()}
+		case !w.choose(t):
+			t.err = &NoSolverError{Authorization: z}
+		}
+		if t.err != nil {
+			failures = append(failures, t.err)
+		}
+	}
+	if failures != nil {
+		return w.failure(failures)
+	}
+	return nil
+}
+
+// choose finds the solver that comes first, and a challenge that it supports.
+func (w *authorizer) choose(t *task) bool {
+	for i, s := range w.solvers {
+		for _, c := range t.offered {
+			if !c.isOpen() || c.refused != "" {
+				continue
+			}
+			attempt := newAttempt(w.account, t.authz, c)
+			if s.Supports(attempt) {
+				t.solver, t.attempt = i, attempt
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func newAttempt(account *Account, z *Authorization, c *Challenge) *Attempt {
+	return &Attempt{
+		AccountURL:       account.URL(),
+		Identifier:       z.Identifier,
+		Wildcard:         z.Wildcard,
+		Challenge:        c,
+		KeyAuthorization: account.KeyAuthorization(c.Token),
+	}
+}
+
+// failure is the error for failed tasks.
+func (w *authorizer) failure(failures []error) *AuthorizeError {
+	return &AuthorizeError{OrderURL: w.order.URL, Failures: failures, tried: w.tasks}
+}
+
+// errStopped is why the batches are cancelled after one of them failed.
+const errStopped ClientError = "another batch failed"
+
+// solve has each solver present its batch, and answers the challenges of a batch
+// when it is ready. Batches run side by side.
+func (w *authorizer) solve(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	errs := make([]error, len(w.solvers))
+	var wg sync.WaitGroup
+	for i := range w.solvers {
+		batch := w.batch(i)
+		if len(batch) == 0 {
+			continue
+		}
+		wg.Go(func() {
+			if errs[i] = w.solveBatch(ctx, w.solvers[i], batch); errs[i] != nil {
+				stop(errStopped)
+			}
+		})
+	}
+	wg.Wait()
+	var solverErrors []error
+	for _, err := range errs {
+		switch _, ok := errors.AsType[*SolverError](err); {
+		case err == nil || errors.Is(err, errStopped):
+		case ok:
+			solverErrors = append(solverErrors, err)
+		default:
+			return err
+		}
+	}
+	if solverErrors != nil {
+		return w.failure(solverErrors)
+	}
+	return nil
+}
+
+func (w *authorizer) batch(solver int) []*task {
+	var batch []*task
+	for _, t := range w.tasks {
+		if t.solver == solver {
+			batch = append(batch, t)
+		}
+	}
+	return batch
+}
+
+func (w *authorizer) solveBatch(ctx context.Context, s Solver, batch []*task) error {
+	attempts := make([]*Attempt, len(batch))
+	for i, t := range batch {
+		attempts[i] = t.attempt
+	}
+	tracePresent(ctx, attempts)
+	cleanup, err := s.Present(ctx, attempts)
+	if cleanup != nil {
+		w.onCleanUp(ctx, attempts, cleanup)
+	}
+	tracePresented(ctx, attempts, err)
+	if ended := contextError(ctx); ended != nil {
+		if err != nil && !errors.Is(err, ended) {
+			ended = series{ended, err}
+		}
+		return wrap(ended, "order %s", w.order.URL)
+	}
+	if err != nil {
+		failed := &SolverError{Attempts: attempts, Err: err}
+		for _, t := range batch {
+			t.err = failed
+		}
+		return failed
+	}
+	errs := make([]error, len(batch))
+	concurrently(ctx, w.slots, len(batch), func(i int) { errs[i] = w.respond(ctx, batch[i]) })
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	if err := contextError(ctx); err != nil {
+		return wrap(err, "order %s", w.order.URL)
+	}
+	return nil
+}
+
+// respond answers a task's challenge. An answer that the server refuses is the
+// task's failure; the error is of anything else.
+func (w *authorizer) respond(ctx context.Context, t *task) error {
+	c := t.attempt.Challenge
+	if c.Status == StatusProcessing {
+		t.answer = c // answered before a restart
+		return nil
+	}
+	answer, err := w.account.RespondChallenge(ctx, c.URL, t.attempt.Response)
+	traceResponded(ctx, t.attempt, answer, err)
+	if err == nil {
+		t.answer = answer
+		t.judge(t.authz)
+		return nil
+	}
+	p, ok := asProblem(err)
+	if !ok || isRateLimit(p) || p.Status >= 500 {
+		return err
+	}
+	// Another order may have made the authorization valid in the meantime.
+	t.answer = c
+	z, readErr := w.account.Authorization(ctx, t.authz.URL)
+	if readErr != nil {
+		return readErr
+	}
+	t.authz = z
+	if t.valid = z.Status == StatusValid; !t.valid {
+		t.err = &AuthorizationError{Authorization: z, Challenge: c, Err: err}
+	}
+	return nil
+}
+
+// onCleanUp keeps a cleanup for when the attempts are over.
+func (w *authorizer) onCleanUp(ctx context.Context, attempts []*Attempt, cleanup Cleanup) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cleanups = append(w.cleanups, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
+		traceCleanedUp(ctx, w.account, attempts, cleanup(ctx))
+	})
+}
+
+func (w *authorizer) cleanUp() {
+	var wg sync.WaitGroup
+	for _, f := range w.cleanups {
+		wg.Go(f)
+	}
+	wg.Wait()
+}
+
+// abandon deactivates what is left pending of an order that failed (§7.5.2), as
+// far as the server lets it. Others leave such authorizations behind until they
+// expire or a limit is reached.
+func (w *authorizer) abandon(ctx context.Context) {
+	var pending []string
+	for _, t := range w.tasks {
+		if t.authz.Status == StatusPending && !t.valid {
+			pending = append(pending, t.authz.URL)
+		}
+	}
+	concurrently(ctx, w.slots, len(pending), func(i int) {
+		err := w.account.DeactivateAuthorization(ctx, pending[i])
+		traceDeactivated(ctx, w.account, pending[i], err)
+	})
+}

@@ -1,0 +1,228 @@
+package acme
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	pemChain        = "application/pem-certificate-chain"
+	maxCertificates = 64 // in a chain
+	maxAlternates   = 16
+)
+
+// A Certificate is a certificate chain as downloaded (§7.4.2): the end-entity
+// certificate first, then those that certify it.
+type Certificate struct {
+	URL           string
+	PEM           []byte   // exactly as served; only CERTIFICATE blocks are in it
+	AlternateURLs []string // of other chains for the same certificate
+}
+
+// Chain parses the certificates of the chain, the end-entity certificate first.
+func (c *Certificate) Chain() ([]*x509.Certificate, error) { return parseChain(c.PEM) }
+
+// parseChain reads a PEM file of certificates. Text around the blocks is let
+// pass; a block of any other kind makes the whole file invalid (§9.1, §11.4): it
+// could be a key that replaces the caller's.
+func parseChain(data []byte) ([]*x509.Certificate, error) {
+	blocks, err := countBlocks(data)
+	if err != nil {
+		return nil, err
+	}
+	chain := make([]*x509.Certificate, 0, blocks)
+	for range blocks {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			return nil, fmt.Errorf("%w: a block of it is damaged", ErrInvalidChain)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%w: certificate %d: %w", ErrInvalidChain, len(chain)+1, err)
+		}
+		chain = append(chain, cert)
+	}
+	return chain, nil
+}
+
+// countBlocks counts the PEM blocks by their first lines, damaged ones too,
+// which pem.Decode would skip.
+func countBlocks(data []byte) (n int, err error) {
+	const begin, certificate = "-----BEGIN", " CERTIFICATE-----"
+	for {
+		_, rest, found := bytes.Cut(data, []byte(begin))
+		switch {
+		case !found && n == 0:
+			return 0, fmt.Errorf("%w: it has no certificate", ErrInvalidChain)
+		case !found:
+			return n, nil
+		case !bytes.HasPrefix(rest, []byte(certificate)):
+			line, _, _ := bytes.Cut(rest[:min(len(rest), 64)], []byte("\n"))
+			return 0, fmt.Errorf("%w: it has a block %s (§11.4)", ErrInvalidChain, quote(begin+string(line)))
+		case n == maxCertificates:
+			return 0, fmt.Errorf("%w: more than %d certificates", ErrInvalidChain, maxCertificates)
+		}
+		n, data = n+1, rest
+	}
+}
+
+// Match reports whether the end-entity certificate is the one that was asked
+// for: it is valid for all of the identifiers, and its key is pub. The error Is
+// ErrCertificateMismatch. Names beyond those are let pass, since some CAs add
+// "www.".
+func (c *Certificate) Match(ids []Identifier, pub crypto.PublicKey) error {
+	chain, err := c.Chain()
+	if err != nil {
+		return err
+	}
+	leaf := chain[0]
+	if key, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !key.Equal(pub) {
+		return fmt.Errorf("%w: its key is not the CSR's", ErrCertificateMismatch)
+	}
+	if missing := missingFrom(sanIdentifiers(leaf.DNSNames, leaf.IPAddresses), nameable(ids)); len(missing) > 0 {
+		return fmt.Errorf("%w: it is without %s", ErrCertificateMismatch, identifierList(missing))
+	}
+	return nil
+}
+
+// downloadTime bounds how long a certificate is asked for that the server does
+// not find.
+const downloadTime = 10 * time.Second
+
+// Certificate downloads a certificate chain (§7.4.2). Nothing but certificates
+// may be in it: the error Is ErrInvalidChain. A 404 is asked again for some
+// seconds, since Let's Encrypt's replicas may not have it at once.
+func (a *Account) Certificate(ctx context.Context, url string) (*Certificate, error) {
+	var cert *Certificate
+	start := time.Now()
+	err := wait(ctx, url, func(int) (bool, state, error) {
+		got, err := a.download(ctx, url)
+		if isNotFound(err) && time.Since(start) < downloadTime {
+			p, _ := asProblem(err)
+			return false, state{retryAfter: p.RetryAfter, reason: p}, nil
+		}
+		cert = got
+		return err == nil, state{}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.client.log(ctx, slog.LevelInfo, "acme: certificate", urlAttr(url))
+	return cert, nil
+}
+
+func (a *Account) download(ctx context.Context, url string) (*Certificate, error) {
+	if a.err != nil {
+		return nil, wrap(a.err, "%s", OpCertificate)
+	}
+	resp, err := a.client.do(ctx, request{op: OpCertificate, method: http.MethodPost, url: url, key: a.key, account: a.url, accept: pemChain})
+	if err != nil {
+		return nil, err
+	}
+	// The Content-Type is not looked at: step-ca has sent none, proxies change it.
+	if _, err := parseChain(resp.Body); err != nil {
+		return nil, wrap(err, "%s %s", OpCertificate, url)
+	}
+	alternates := resp.Links("alternate")
+	return &Certificate{URL: url, PEM: resp.Body, AlternateURLs: alternates[:min(len(alternates), maxAlternates)]}, nil
+}
+
+// Certificates iterates over the chains for a certificate (§7.4.2): the default
+// one, then the alternates, each downloaded when the iteration gets there. An
+// alternate that fails yields its error, and the iteration goes on.
+func (a *Account) Certificates(ctx context.Context, url string) iter.Seq2[*Certificate, error] {
+	return func(yield func(*Certificate, error) bool) {
+		cert, err := a.Certificate(ctx, url)
+		if !yield(cert, err) || err != nil {
+			return
+		}
+		for _, alternate := range cert.AlternateURLs {
+			if !yield(a.Certificate(ctx, alternate)) {
+				return
+			}
+		}
+	}
+}
+
+// A RevocationReason tells why a certificate is revoked (RFC 5280 §5.3.1).
+type RevocationReason int
+
+// Revocation reasons. Many servers take only some of them.
+const (
+	ReasonUnspecified          RevocationReason = 0
+	ReasonKeyCompromise        RevocationReason = 1
+	ReasonCACompromise         RevocationReason = 2
+	ReasonAffiliationChanged   RevocationReason = 3
+	ReasonSuperseded           RevocationReason = 4
+	ReasonCessationOfOperation RevocationReason = 5
+	ReasonCertificateHold      RevocationReason = 6
+	ReasonRemoveFromCRL        RevocationReason = 8
+	ReasonPrivilegeWithdrawn   RevocationReason = 9
+	ReasonAACompromise         RevocationReason = 10
+)
+
+// RevokeCertificate revokes a certificate, by DER or PEM, that the account
+// ordered or whose identifiers it has authorizations for (§7.6).
+// errors.Is(err, ErrAlreadyRevoked) tells that it was revoked before.
+func (a *Account) RevokeCertificate(ctx context.Context, cert []byte, reason RevocationReason) error {
+	if a.err != nil {
+		return wrap(a.err, "%s", OpRevokeCert)
+	}
+	_, err := a.client.revoke(ctx, a.key, a.url, cert, reason)
+	return err
+}
+
+// RevokeCertificate revokes a certificate, by DER or PEM, with the certificate's
+// own key (§7.6): the way when the key is compromised and the account is gone.
+func (c *Client) RevokeCertificate(ctx context.Context, key crypto.Signer, cert []byte, reason RevocationReason) error {
+	k, err := newSigningKey(key)
+	if err != nil {
+		return wrap(err, "%s", OpRevokeCert)
+	}
+	_, err = c.revoke(ctx, k, "", cert, reason)
+	return err
+}
+
+func (c *Client) revoke(ctx context.Context, key *signingKey, account string, cert []byte, reason RevocationReason) (*Response, error) {
+	leaf, err := parseLeaf(cert)
+	if err != nil {
+		return nil, wrap(err, "%s", OpRevokeCert)
+	}
+	if account == "" && !key.isKey(leaf.PublicKey) {
+		return nil, wrap(fmt.Errorf("%w: its key is another one", ErrCertificateMismatch), "%s", OpRevokeCert)
+	}
+	url, err := c.offered(ctx, OpRevokeCert, func(d *Directory) string { return d.RevokeCertURL })
+	if err != nil {
+		return nil, err
+	}
+	body := map[string]any{"certificate": base64url(leaf.Raw)}
+	if reason != ReasonUnspecified {
+		body["reason"] = reason
+	}
+	return c.signed(ctx, OpRevokeCert, key, account, url, body)
+}
+
+// parseLeaf reads the first certificate of a PEM file, or a DER certificate.
+func parseLeaf(cert []byte) (*x509.Certificate, error) {
+	if strings.Contains(string(cert[:min(len(cert), 4<<10)]), "-----BEGIN") {
+		chain, err := parseChain(cert)
+		if err != nil {
+			return nil, err
+		}
+		return chain[0], nil
+	}
+	leaf, err := x509.ParseCertificate(cert)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidChain, err)
+	}
+	return leaf, nil
+}

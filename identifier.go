@@ -1,0 +1,155 @@
+package acme
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// An IdentifierType names a kind of [Identifier]. The set is open.
+type IdentifierType string
+
+// Identifier types.
+const (
+	TypeDNS IdentifierType = "dns" // §9.7.7
+	TypeIP  IdentifierType = "ip"  // RFC 8738
+)
+
+// An Identifier is what a certificate vouches for (§7.1.3, §9.7.7).
+type Identifier struct {
+	Type  IdentifierType `json:"type"`
+	Value string         `json:"value"`
+}
+
+// String returns the value, with the type in front of all but names and
+// addresses.
+func (id Identifier) String() string {
+	if id.Type == TypeDNS || id.Type == TypeIP {
+		return quoteIfOdd(id.Value)
+	}
+	return quoteIfOdd(string(id.Type)) + ":" + quoteIfOdd(id.Value)
+}
+
+// DNS returns identifiers for domain names. Wildcard names ("*.example.com")
+// are fine. Unicode names are converted to A-labels, and all are checked, by
+// [Account.NewOrder].
+func DNS(names ...string) []Identifier {
+	ids := make([]Identifier, len(names))
+	for i, name := range names {
+		ids[i] = Identifier{TypeDNS, name}
+	}
+	return ids
+}
+
+// IP returns identifiers for IP addresses (RFC 8738).
+func IP(addrs ...netip.Addr) []Identifier {
+	ids := make([]Identifier, len(addrs))
+	for i, addr := range addrs {
+		ids[i] = Identifier{TypeIP, addr.Unmap().String()}
+	}
+	return ids
+}
+
+// normalizeIdentifiers returns the identifiers in the form that they have on the
+// wire, or an error that names the first one that is not what it should be.
+func normalizeIdentifiers(ids []Identifier) ([]Identifier, error) {
+	if len(ids) == 0 {
+		return nil, ErrNoIdentifiers
+	}
+	out := make([]Identifier, len(ids))
+	seen := make(map[Identifier]bool, len(ids))
+	for i, id := range ids {
+		n, err := id.normalize()
+		if err != nil {
+			return nil, fmt.Errorf("%w %s: %w", ErrInvalidIdentifier, quote(id.Value), err)
+		}
+		if seen[n] {
+			return nil, fmt.Errorf("%w %s", ErrDuplicateIdentifier, quote(id.Value))
+		}
+		seen[n], out[i] = true, n
+	}
+	return out, nil
+}
+
+// normalize brings names to lower-case A-labels without a final dot, and
+// addresses to their canonical form. Other types stay as they are.
+func (id Identifier) normalize() (Identifier, error) {
+	var err error
+	switch {
+	case id.Type == "":
+		err = fmt.Errorf("it has no type")
+	case id.Value == "":
+		err = fmt.Errorf("it is empty")
+	case id.Type == TypeDNS:
+		id.Value, err = normalizeName(id.Value)
+	case id.Type == TypeIP:
+		id.Value, err = normalizeAddress(id.Value)
+	}
+	return id, err
+}
+
+func normalizeName(name string) (string, error) {
+	base, wildcard := strings.CutPrefix(name, "*.")
+	switch _, err := netip.ParseAddr(strings.Trim(base, "[]")); {
+	case err == nil:
+		return "", fmt.Errorf("it is an IP address: use IP, not DNS")
+	case strings.Contains(base, "*"):
+		return "", fmt.Errorf(`a wildcard is one "*." in front (§7.1.3)`)
+	case strings.ContainsAny(base, ":/@ "):
+		return "", fmt.Errorf("a name has no scheme, port, path or space")
+	}
+	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+	ascii, err := profile.ToASCII(strings.TrimSuffix(base, "."))
+	if err != nil {
+		return "", fmt.Errorf("no domain name: %w", err)
+	}
+	if wildcard {
+		ascii = "*." + ascii
+	}
+	return ascii, nil
+}
+
+func normalizeAddress(s string) (string, error) {
+	addr, err := netip.ParseAddr(s)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("no IP address")
+	case addr.Zone() != "":
+		return "", fmt.Errorf("an address for a certificate has no zone")
+	}
+	return addr.Unmap().String(), nil // RFC 8738 §3: RFC 5952 text
+}
+
+// missingFrom returns the identifiers of want that have is without, comparing
+// normal forms.
+func missingFrom(have, want []Identifier) []Identifier {
+	var missing []Identifier
+	for _, id := range want {
+		if !slices.ContainsFunc(have, id.same) {
+			missing = append(missing, id)
+		}
+	}
+	return missing
+}
+
+// same reports whether two identifiers have the same normal form.
+func (id Identifier) same(other Identifier) bool {
+	a, errA := id.normalize()
+	b, errB := other.normalize()
+	return errA == nil && errB == nil && a == b || id == other
+}
+
+// identifierList names identifiers for an error.
+func identifierList(ids []Identifier) string {
+	if len(ids) == 0 {
+		return "no identifiers"
+	}
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return strings.Join(texts, ", ")
+}

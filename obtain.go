@@ -1,0 +1,299 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+)
+
+// A CertificateRequest describes a certificate and how to get it. It can be used
+// again, for renewals.
+type CertificateRequest struct {
+	_ struct{}
+
+	// OrderRequest is what to order.
+	OrderRequest OrderRequest
+
+	// CSR makes the certificate signing request, DER-encoded, when the order is
+	// ready. NewCSR makes one from a key; a function of the caller's can use any
+	// key anywhere, or an appliance's CSR. It is also called when a valid order
+	// is taken up after a restart, to check the certificate against.
+	CSR func(context.Context, []Identifier) (der []byte, err error)
+
+	// Solvers fulfil challenges, in order of preference. None are needed where
+	// the server asks for no challenges.
+	Solvers []Solver
+
+	// Chain chooses among the certificate's chains: the default one, which comes
+	// first, and the alternates, each downloaded when the iteration gets there.
+	// Nil, and an answer of nil, stand for the default one.
+	Chain func(chains iter.Seq2[*Certificate, error]) *Certificate
+
+	// Concurrency bounds the requests in flight; 0 stands for 8.
+	Concurrency int
+}
+
+func (r *CertificateRequest) concurrency() int {
+	if r.Concurrency <= 0 {
+		return defaultConcurrency
+	}
+	return r.Concurrency
+}
+
+// maxOrders bounds the orders of one Obtain: Let's Encrypt admits five failed
+// validations of a name in an hour.
+const maxOrders = 5
+
+// Obtain orders a certificate and completes the order (§7.4): NewOrder, then
+// Complete. If authorizations fail for which there is another challenge that a
+// solver supports, it makes another order and tries that one, since a failed
+// authorization ends its order (§7.1.6).
+//
+// To survive a crash in between, store the order's URL in Trace.OrderCreated,
+// and go on with Order and Complete.
+//
+// The error tells what to do: an [*AuthorizeError] names each identifier that
+// failed and why, an [*OrderError] the server's reason, a [*Problem] anything
+// else that the server refused, with the time to come back if there is one; a
+// [*WaitError] says that ctx ended first.
+func (a *Account) Obtain(ctx context.Context, req CertificateRequest) (*Certificate, error) {
+	if req.CSR == nil {
+		return nil, wrap(ErrNoCSR, "%s", OpNewOrder)
+	}
+	var past history
+	for {
+		o, err := a.NewOrder(ctx, req.OrderRequest)
+		if err != nil {
+			return nil, past.and(err)
+		}
+		attempt := req
+		attempt.Solvers = past.without(req.Solvers)
+		cert, err := a.Complete(ctx, o, attempt)
+		if err == nil {
+			return cert, nil
+		}
+		if ctx.Err() != nil || !past.learn(a, err, req.Solvers) {
+			return nil, past.and(err)
+		}
+	}
+}
+
+// maxSteps bounds the state changes of one order that Complete follows.
+const maxSteps = 10
+
+// Complete goes on with an order from whatever state it is in, until there is a
+// certificate: pending orders are authorized, ready ones finalized, processing
+// ones waited for, and the certificate of a valid one is downloaded and checked
+// to be the one that was asked for (§7.1.6). No other order is made.
+//
+// After a restart, read the stored order with [Account.Order] first. The errors
+// are those of Obtain.
+func (a *Account) Complete(ctx context.Context, o *Order, req CertificateRequest) (*Certificate, error) {
+	if req.CSR == nil {
+		return nil, wrap(ErrNoCSR, "order %s", o.URL)
+	}
+	var csr []byte
+	for range maxSteps {
+		if o.Status == StatusValid {
+			return collect(ctx, a, o, req, csr)
+		}
+		next, err := advance(ctx, a, o, req, &csr)
+		if err != nil {
+			return nil, err
+		}
+		o = next.keeping(o)
+	}
+	return nil, wrap(fmt.Errorf("%w: its status goes round in circles", ErrMalformedResponse), "order %s", o.URL)
+}
+
+// acceptTime is how long a finalized order may look as if it were not.
+const acceptTime = 30 * time.Second
+
+// advance brings an order to its next state. A csr that was submitted is left
+// in *csr.
+func advance(ctx context.Context, a *Account, o *Order, req CertificateRequest, csr *[]byte) (*Order, error) {
+	switch {
+	case o.Status == StatusPending:
+		return authorize(ctx, a, o, req.Solvers, req.concurrency())
+	case o.Status == StatusReady && *csr == nil:
+		return submit(ctx, a, o, req, csr)
+	case o.Status == StatusReady: // submitted, but a replica does not know yet (golang/go#52597)
+		limited, cancel := context.WithTimeout(ctx, acceptTime)
+		defer cancel()
+		next, err := a.WaitOrder(limited, o.URL, StatusProcessing, StatusValid)
+		if _, late := errors.AsType[*WaitError](err); late && ctx.Err() == nil {
+			*csr = nil
+			return o, nil
+		}
+		return next, err
+	case o.Status == StatusProcessing:
+		if err := pauseUntil(ctx, o.URL, o.Status, o.RetryAfter); err != nil {
+			return nil, err
+		}
+		return a.WaitOrder(ctx, o.URL, StatusValid)
+	case o.isFinal():
+		return nil, &OrderError{Order: o}
+	}
+	return a.WaitOrder(ctx, o.URL, StatusPending, StatusReady, StatusProcessing, StatusValid)
+}
+
+// submit finalizes a ready order.
+func submit(ctx context.Context, a *Account, o *Order, req CertificateRequest, csr *[]byte) (*Order, error) {
+	der, err := makeCSR(ctx, o, req)
+	if err != nil {
+		return nil, err
+	}
+	next, err := a.FinalizeOrder(ctx, o, der)
+	if errors.Is(err, ErrOrderNotReady) { // after all (Dogtag)
+		return a.WaitOrder(ctx, o.URL, StatusReady, StatusProcessing, StatusValid)
+	}
+	*csr = der
+	return next, err
+}
+
+func makeCSR(ctx context.Context, o *Order, req CertificateRequest) ([]byte, error) {
+	csr, err := req.CSR(ctx, o.Identifiers)
+	if err != nil {
+		return nil, wrap(err, "CSR for order %s", o.URL)
+	}
+	return csr, nil
+}
+
+// collect downloads and checks the certificate of a valid order. Without a csr,
+// after a restart, it makes one, for the key.
+func collect(ctx context.Context, a *Account, o *Order, req CertificateRequest, csr []byte) (*Certificate, error) {
+	if o.CertificateURL == "" {
+		return nil, wrap(fmt.Errorf("%w: it is valid but has no certificate", ErrMalformedResponse), "order %s", o.URL)
+	}
+	var err error
+	if csr == nil {
+		if csr, err = makeCSR(ctx, o, req); err != nil {
+			return nil, err
+		}
+	}
+	asked, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return nil, wrap(fmt.Errorf("%w: %w", ErrCSRMismatch, err), "order %s", o.URL)
+	}
+	cert, err := a.Certificate(ctx, o.CertificateURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := cert.Match(o.Identifiers, asked.PublicKey); err != nil {
+		return nil, wrap(err, "certificate %s of order %s", cert.URL, o.URL)
+	}
+	if req.Chain != nil {
+		if chosen := req.Chain(chains(ctx, a, cert)); chosen != nil && chosen.Match(o.Identifiers, asked.PublicKey) == nil {
+			cert = chosen
+		}
+	}
+	traceIssued(ctx, cert)
+	return cert, nil
+}
+
+// chains iterates over a certificate's chains, of which cert is the first.
+func chains(ctx context.Context, a *Account, cert *Certificate) iter.Seq2[*Certificate, error] {
+	return func(yield func(*Certificate, error) bool) {
+		if !yield(cert, nil) {
+			return
+		}
+		for _, alternate := range cert.AlternateURLs {
+			if !yield(a.Certificate(ctx, alternate)) {
+				return
+			}
+		}
+	}
+}
+
+// A history is what earlier orders of the same Obtain have failed with.
+type history struct {
+	orders   int
+	failed   []pair
+	failures []error
+}
+
+// A pair is a challenge type that was tried for an identifier.
+type pair struct {
+	identifier Identifier
+	wildcard   bool
+	challenge  ChallengeType
+}
+
+func pairOf(at *Attempt) pair { return pair{at.Identifier, at.Wildcard, at.Challenge.Type} }
+
+// learn takes note of a failed order, and reports whether another one has a
+// chance: each authorization that failed has a challenge that was not tried.
+func (h *history) learn(a *Account, err error, solvers []Solver) bool {
+	h.orders++
+	failed, ok := errors.AsType[*AuthorizeError](err)
+	if !ok || h.orders == maxOrders {
+		return false
+	}
+	for _, t := range failed.tried {
+		if t.err != nil && t.attempt != nil {
+			h.failed = append(h.failed, pairOf(t.attempt))
+		}
+	}
+	for _, t := range failed.tried {
+		if t.err != nil && !h.another(a, t, solvers) {
+			return false
+		}
+	}
+	h.failures = append(h.failures, failed.Failures...)
+	return true
+}
+
+// another reports whether a failed task can be tried in another way.
+func (h *history) another(a *Account, t *task, solvers []Solver) bool {
+	if t.attempt == nil { // the authorization was no good from the beginning
+		return h.orders == 1 && t.authz.Status != StatusPending
+	}
+	for _, c := range t.offered {
+		attempt := newAttempt(a, t.authz, c)
+		if c.refused == "" && slices.ContainsFunc(h.without(solvers), func(s Solver) bool { return s.Supports(attempt) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// and adds what has failed before to an error.
+func (h *history) and(err error) error {
+	if h.failures == nil {
+		return err
+	}
+	last := &AuthorizeError{Failures: slices.Clone(h.failures)}
+	if failed, ok := errors.AsType[*AuthorizeError](err); ok {
+		last.OrderURL, last.tried = failed.OrderURL, failed.tried
+		last.Failures = append(last.Failures, failed.Failures...)
+	} else {
+		last.Failures = append(last.Failures, err)
+	}
+	return last
+}
+
+// without returns the solvers less what has failed with them.
+func (h *history) without(solvers []Solver) []Solver {
+	if len(h.failed) == 0 {
+		return solvers
+	}
+	out := make([]Solver, len(solvers))
+	for i, s := range solvers {
+		out[i] = skipping{s, h.failed}
+	}
+	return out
+}
+
+// A skipping solver does not support what has failed.
+type skipping struct {
+	Solver
+	failed []pair
+}
+
+func (s skipping) Supports(a *Attempt) bool {
+	return !slices.Contains(s.failed, pairOf(a)) && s.Solver.Supports(a)
+}

@@ -1,0 +1,322 @@
+package acme
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// A Status is the state of an account, order, authorization or challenge
+// (§7.1.6). The set is open: a status that is unknown counts as not final.
+type Status string
+
+// Statuses.
+const (
+	StatusPending     Status = "pending"
+	StatusReady       Status = "ready"
+	StatusProcessing  Status = "processing"
+	StatusValid       Status = "valid"
+	StatusInvalid     Status = "invalid"
+	StatusDeactivated Status = "deactivated"
+	StatusExpired     Status = "expired"
+	StatusRevoked     Status = "revoked"
+	StatusCanceled    Status = "canceled" // RFC 8739 §3.1.2
+)
+
+// An OrderRequest describes the certificate to order (§7.4). It can be used
+// again, for renewals.
+type OrderRequest struct {
+	_ struct{}
+
+	// Identifiers are the names and addresses of the certificate. See DNS, IP.
+	Identifiers []Identifier
+
+	// NotBefore and NotAfter ask for a validity; zero leaves it to the server.
+	NotBefore, NotAfter time.Time
+
+	// Profile asks for one of Directory.Meta.Profiles (draft-ietf-acme-profiles).
+	Profile string
+
+	// Replaces names the certificate that is to be replaced (RFC 9773 §5).
+	Replaces CertID
+
+	// Extra has members for extensions that have no field here.
+	Extra map[string]any
+}
+
+// body makes the newOrder object, of what is set and nothing else.
+func (r *OrderRequest) body(ids []Identifier) (map[string]any, error) {
+	body := map[string]any{"identifiers": ids}
+	if !r.NotBefore.IsZero() {
+		body["notBefore"] = r.NotBefore.UTC().Format(time.RFC3339)
+	}
+	if !r.NotAfter.IsZero() {
+		body["notAfter"] = r.NotAfter.UTC().Format(time.RFC3339)
+	}
+	if !r.NotAfter.IsZero() && !r.NotAfter.After(r.NotBefore) {
+		return nil, fmt.Errorf("%w: NotAfter is not after NotBefore", ErrInvalidOrderRequest)
+	}
+	if r.Profile != "" {
+		body["profile"] = r.Profile
+	}
+	if r.Replaces != "" {
+		body["replaces"] = r.Replaces
+	}
+	for name, v := range r.Extra {
+		if _, ok := body[name]; ok {
+			return nil, fmt.Errorf("%w: Extra has %s, which has a field", ErrInvalidOrderRequest, quote(name))
+		}
+		body[name] = v
+	}
+	return body, nil
+}
+
+// An Order is an order as the server has it (§7.1.3). It is plain data.
+type Order struct {
+	URL               string // of the order, from newOrder; what a program has to store
+	Status            Status
+	Expires           time.Time // zero if the server did not say; so are the other times
+	NotBefore         time.Time
+	NotAfter          time.Time
+	RetryAfter        time.Time // when the server wants to be asked again
+	Identifiers       []Identifier
+	AuthorizationURLs []string
+	FinalizeURL       string
+	CertificateURL    string // of a valid order
+	Profile           string
+	Replaces          CertID
+	Error             *Problem        // why it is invalid
+	Raw               json.RawMessage // as served, with the members of extensions
+}
+
+// UnmarshalJSON reads an order object. URL is not part of it.
+func (o *Order) UnmarshalJSON(data []byte) error {
+	m, err := members(data)
+	if err != nil {
+		return err
+	}
+	*o = Order{
+		Status:         Status(text(m["status"])),
+		Expires:        date(m["expires"]),
+		NotBefore:      date(m["notBefore"]),
+		NotAfter:       date(m["notAfter"]),
+		FinalizeURL:    text(m["finalize"]),
+		CertificateURL: text(m["certificate"]),
+		Profile:        text(m["profile"]),
+		Replaces:       CertID(text(m["replaces"])),
+		Raw:            append(json.RawMessage(nil), data...),
+	}
+	optional(m["identifiers"], &o.Identifiers)
+	optional(m["authorizations"], &o.AuthorizationURLs)
+	optional(m["error"], &o.Error)
+	return nil
+}
+
+// received completes an order with what is not in its body.
+func (o *Order) received(orderURL string, resp *Response) {
+	base := resp.base()
+	o.URL, o.RetryAfter = orderURL, resp.RetryAfter
+	o.FinalizeURL = resolve(base, o.FinalizeURL)
+	o.CertificateURL = resolve(base, o.CertificateURL)
+	resolveAll(base, o.AuthorizationURLs)
+}
+
+func resolveAll(base *url.URL, urls []string) {
+	for i := range urls {
+		urls[i] = resolve(base, urls[i])
+	}
+}
+
+// keeping returns the order with what an earlier reading had and the server has
+// left out now: some send less and less as the order goes on (Entrust, in-house
+// ones).
+func (o *Order) keeping(earlier *Order) *Order {
+	kept := *o
+	if kept.FinalizeURL == "" {
+		kept.FinalizeURL = earlier.FinalizeURL
+	}
+	if len(kept.Identifiers) == 0 {
+		kept.Identifiers = earlier.Identifiers
+	}
+	if len(kept.AuthorizationURLs) == 0 {
+		kept.AuthorizationURLs = earlier.AuthorizationURLs
+	}
+	if kept.CertificateURL == "" {
+		kept.CertificateURL = earlier.CertificateURL
+	}
+	return &kept
+}
+
+// NewOrder orders a certificate (§7.4). Names are converted to A-labels and
+// checked first: ErrNoIdentifiers, ErrInvalidIdentifier, ErrDuplicateIdentifier.
+// The server's refusal is a [*Problem], with a subproblem for each identifier
+// that it minds, if it is that kind.
+//
+// After a lost answer the order is requested once more; the server may then have
+// two.
+func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error) {
+	ids, err := normalizeIdentifiers(req.Identifiers)
+	if err != nil {
+		return nil, wrap(err, "%s", OpNewOrder)
+	}
+	body, err := req.body(ids)
+	if err != nil {
+		return nil, wrap(err, "%s", OpNewOrder)
+	}
+	if a.err != nil {
+		return nil, wrap(a.err, "%s", OpNewOrder)
+	}
+	dir, err := a.client.Directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o, resp, err := call[Order](ctx, a, OpNewOrder, dir.NewOrderURL, body)
+	if err != nil {
+		return nil, err
+	}
+	location := resp.Location()
+	if location == "" {
+		return nil, wrap(fmt.Errorf("%w: no Location for the new order", ErrMalformedResponse), "%s %s", OpNewOrder, dir.NewOrderURL)
+	}
+	o.received(location, resp)
+	if missing := missingFrom(o.Identifiers, ids); len(o.Identifiers) > 0 && len(missing) > 0 {
+		return nil, wrap(fmt.Errorf("%w: the order %s is without %s", ErrMalformedResponse, quoteIfOdd(location), identifierList(missing)),
+			"%s %s", OpNewOrder, dir.NewOrderURL)
+	}
+	o = o.keeping(&Order{Identifiers: ids})
+	a.client.log(ctx, slog.LevelInfo, "acme: order created", urlAttr(o.URL), slog.String("acme.identifiers", identifierList(o.Identifiers)))
+	emit(ctx, func(t *Trace) {
+		if t.OrderCreated != nil {
+			t.OrderCreated(o)
+		}
+	})
+	a.orderStatus(ctx, o)
+	return o, nil
+}
+
+// Order reads an order (§7.1.3), as to go on with one whose URL was stored.
+func (a *Account) Order(ctx context.Context, url string) (*Order, error) {
+	o, resp, err := call[Order](ctx, a, OpOrder, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	o.received(url, resp)
+	a.orderStatus(ctx, o)
+	return o, nil
+}
+
+func (a *Account) orderStatus(ctx context.Context, o *Order) {
+	a.client.log(ctx, slog.LevelInfo, "acme: order", urlAttr(o.URL), statusAttr(o.Status))
+	emit(ctx, func(t *Trace) {
+		if t.OrderStatus != nil {
+			t.OrderStatus(o)
+		}
+	})
+}
+
+// isFinal reports whether an order's status cannot change any more.
+func (o *Order) isFinal() bool {
+	return o.Status == StatusValid || o.Status == StatusInvalid || o.Status == StatusCanceled
+}
+
+// WaitOrder reads an order until its status is one of until, at the intervals
+// that the server asks for (§7.4). Before finalizing, wait for StatusReady;
+// after it, for StatusValid.
+//
+// An order that is final in another status is an [*OrderError]. If ctx ends
+// first, or would before the server wants to be asked again, it is a
+// [*WaitError].
+func (a *Account) WaitOrder(ctx context.Context, url string, until ...Status) (*Order, error) {
+	var o *Order
+	err := wait(ctx, url, func(int) (bool, state, error) {
+		read, err := a.Order(ctx, url)
+		if err != nil {
+			return false, state{}, err
+		}
+		o = read
+		return slices.Contains(until, o.Status) || o.isFinal(), state{o.Status, o.RetryAfter, o.Error}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(until, o.Status) {
+		return nil, &OrderError{Order: o}
+	}
+	return o, nil
+}
+
+// maxFinalizes bounds how often a finalize request is repeated after a look at
+// the order showed that it had no effect.
+const maxFinalizes = 4
+
+// FinalizeOrder submits the CSR (§7.4), a DER-encoded PKCS #10 request for
+// exactly the order's identifiers. The CSR is checked first: ErrCSRMismatch,
+// ErrAccountKeyInCSR. The order returned is processing, or valid already; with
+// [Account.WaitOrder] it becomes valid.
+//
+// If the answer is lost, the order itself tells whether the request had arrived;
+// a request that had is not repeated.
+func (a *Account) FinalizeOrder(ctx context.Context, o *Order, csr []byte) (*Order, error) {
+	if a.err != nil {
+		return nil, wrap(a.err, "%s", OpFinalize)
+	}
+	if err := a.checkCSR(csr, o.Identifiers); err != nil {
+		return nil, wrap(err, "%s %s", OpFinalize, o.URL)
+	}
+	if o.FinalizeURL == "" {
+		return nil, wrap(fmt.Errorf("%w: the order has no finalize URL", ErrMalformedResponse), "%s %s", OpFinalize, o.URL)
+	}
+	var result *Order
+	err := wait(ctx, o.URL, func(n int) (bool, state, error) {
+		read, err := a.finalize(ctx, o, csr)
+		if err != nil && read != nil && read.Status == StatusReady && n+1 < maxFinalizes {
+			return false, state{status: read.Status}, nil // it had no effect
+		}
+		result = read
+		return err == nil, state{}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	result = result.keeping(o)
+	a.orderStatus(ctx, result)
+	if result.Status == StatusInvalid {
+		return nil, &OrderError{Order: result}
+	}
+	return result, nil
+}
+
+// finalize sends the request once. Where that leaves it open what became of it,
+// or the server says that the order is not ready, it reads the order (§7.4); if
+// the order shows no effect, it is returned together with the error.
+func (a *Account) finalize(ctx context.Context, o *Order, csr []byte) (*Order, error) {
+	sent, resp, err := call[Order](ctx, a, OpFinalize, o.FinalizeURL, map[string]any{"csr": base64url(csr)})
+	if err == nil {
+		sent.received(o.URL, resp)
+		return sent, nil
+	}
+	lost := isTransient(err) || errors.Is(err, ErrMalformedResponse) || errors.Is(err, ErrOrderNotReady)
+	if !lost || ctx.Err() != nil {
+		return nil, err
+	}
+	read, lookErr := a.Order(ctx, o.URL)
+	switch {
+	case lookErr != nil:
+		return nil, wrap(series{err, lookErr}, "%s %s", OpFinalize, o.URL)
+	case read.Status == StatusReady, read.Status == StatusPending:
+		return read, err
+	}
+	return read, nil
+}
+
+// isNotFound reports whether the server says that it does not have a resource.
+func isNotFound(err error) bool {
+	p, ok := asProblem(err)
+	return ok && p.Status == http.StatusNotFound
+}

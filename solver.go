@@ -1,0 +1,129 @@
+package acme
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+)
+
+// A Solver fulfils challenges: it makes the server find what it will look for.
+// The packages below challenge/ have some; challenge/challengetest tests any.
+//
+// A Solver must be safe for concurrent use: several orders may be under way at
+// once, also for the same identifier.
+type Solver interface {
+	// Supports reports whether the solver takes an attempt. It must not block,
+	// and must not keep or change a. The solver that is first in the caller's
+	// list and supports one of an authorization's challenges gets it.
+	Supports(a *Attempt) bool
+
+	// Present provisions the responses to a batch: all attempts of one order
+	// that go to this solver, in one call, so that it can write a zone once and
+	// wait for propagation once. A batch may have two attempts for one
+	// identifier, that of a name and that of its wildcard. Present returns when
+	// the server may look, or when ctx ends, which it must heed. It may set
+	// Response of the attempts.
+	//
+	// A cleanup that is not nil is called exactly once, when the server does not
+	// look any more, also if err is not nil: with both, Present can report a
+	// failure half way and still undo the first half. The cleanup's context is
+	// alive even if ctx is not, for a minute. Its error is logged and traced, and
+	// never costs a certificate.
+	Present(ctx context.Context, batch []*Attempt) (cleanup Cleanup, err error)
+}
+
+// A Cleanup undoes what Present did. As a closure it can carry what it needs for
+// that, such as the identifiers of records.
+type Cleanup func(context.Context) error
+
+// An Attempt is one attempt to fulfil one challenge for one identifier. It
+// prints without the token and the key authorization.
+type Attempt struct {
+	AccountURL       string
+	Identifier       Identifier // without "*.", even of a wildcard's
+	Wildcard         bool
+	Challenge        *Challenge
+	KeyAuthorization KeyAuthorization // §8.1; empty if the challenge has no token
+	Response         any              // what to answer the challenge with, set by the solver; nil stands for {} (§7.5.1)
+}
+
+// String names the challenge type and the identifier.
+func (a Attempt) String() string {
+	name := a.Identifier.String()
+	if a.Wildcard {
+		name = "*." + name
+	}
+	if a.Challenge == nil {
+		return name
+	}
+	return quoteIfOdd(string(a.Challenge.Type)) + " for " + name
+}
+
+// GoString names the challenge type and the identifier.
+func (a Attempt) GoString() string { return "acme.Attempt(" + a.String() + ")" }
+
+// LogValue names the challenge type and the identifier.
+func (a Attempt) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// MarshalJSON names the challenge type and the identifier, for logs.
+func (a Attempt) MarshalJSON() ([]byte, error) { return json.Marshal(a.String()) }
+
+// Each makes a Solver of a function for a single attempt, which is called for
+// all attempts of a batch at once, 8 at a time.
+func Each(supports func(*Attempt) bool, present func(context.Context, *Attempt) (Cleanup, error)) Solver {
+	return each{supports, present}
+}
+
+type each struct {
+	supports func(*Attempt) bool
+	present  func(context.Context, *Attempt) (Cleanup, error)
+}
+
+func (e each) Supports(a *Attempt) bool { return e.supports(a) }
+
+func (e each) Present(ctx context.Context, batch []*Attempt) (Cleanup, error) {
+	cleanups := make([]Cleanup, len(batch))
+	errs := make([]error, len(batch))
+	concurrently(ctx, make(chan struct{}, defaultConcurrency), len(batch), func(i int) {
+		cleanups[i], errs[i] = e.present(ctx, batch[i])
+	})
+	err := errors.Join(errs...)
+	if err == nil {
+		err = contextError(ctx) // some may not have been started
+	}
+	return func(ctx context.Context) error {
+		errs := make([]error, len(cleanups))
+		concurrently(ctx, make(chan struct{}, defaultConcurrency), len(cleanups), func(i int) {
+			if cleanups[i] != nil {
+				errs[i] = cleanups[i](ctx)
+			}
+		})
+		return errors.Join(errs...)
+	}, err
+}
+
+const defaultConcurrency = 8 // Let's Encrypt admits a burst of 10 newNonce requests
+
+// concurrently calls f(0) … f(n-1), as many at once as slots has room, and
+// returns when all calls have. After the end of ctx no more are started.
+func concurrently(ctx context.Context, slots chan struct{}, n int, f func(i int)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := range n {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		if ctx.Err() != nil {
+			<-slots
+			return
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			f(i)
+		})
+	}
+}

@@ -1,0 +1,178 @@
+package acme
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	settleTime      = 10 * time.Second // to learn what becomes of the other validations after one failed
+	maxRevalidation = 3                // of one challenge that the server leaves pending after a failure (§8.2)
+)
+
+// open reports whether the task's challenge was answered and has no outcome yet.
+func (t *task) open() bool { return t.answer != nil && !t.valid && t.err == nil }
+
+// suspect reports whether the server gave the challenge back after a failure,
+// and may want it to be answered again (§8.2). step-ca does.
+func (t *task) suspect() bool {
+	return t.open() && t.answer.Status == StatusPending && t.answer.Error != nil
+}
+
+// judge takes note of the authorization as just read, or of the challenge as it
+// was just answered.
+func (t *task) judge(z *Authorization) {
+	t.authz = z
+	if c := z.challenge(t.attempt.Challenge.URL); c != nil && c != t.attempt.Challenge {
+		t.answer = c
+	}
+	switch {
+	case z.Status == StatusValid, t.answer.Status == StatusValid:
+		t.valid = true
+	case z.isFinal(), t.answer.Status == StatusInvalid:
+		failed := t.answer
+		if failed.Status != StatusInvalid && z.failed() != nil {
+			failed = z.failed()
+		}
+		t.err = &AuthorizationError{Authorization: z, Challenge: failed}
+	}
+}
+
+// await waits until the order is not pending any more. It reads the order, which
+// tells about all authorizations at once, and only now and then those that are
+// open: step-ca and others leave an order pending for ever after a failure.
+func (w *authorizer) await(ctx context.Context) (*Order, error) {
+	if err := pauseUntil(ctx, w.order.URL, StatusPending, w.firstLook()); err != nil {
+		return nil, err
+	}
+	var o *Order
+	err := wait(ctx, w.order.URL, func(n int) (bool, state, error) {
+		if w.anyFailed() {
+			return true, state{}, nil
+		}
+		read, err := w.account.Order(ctx, w.order.URL)
+		if err != nil {
+			return false, state{}, err
+		}
+		o = read
+		if o.Status != StatusPending {
+			return true, state{}, nil
+		}
+		if n%4 == 3 && n > 4 || n%2 == 1 && n > 1 && w.anySuspect() {
+			err = w.look(ctx, maxRevalidation)
+		}
+		return w.anyFailed(), state{o.Status, o.RetryAfter, w.reason()}, err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case w.anyFailed() || o.Status == StatusInvalid:
+		return nil, w.explain(ctx, o)
+	}
+	return o, nil
+}
+
+// firstLook is when the server wants to be asked first: the earliest time that
+// it gave, if it gave one for each challenge.
+func (w *authorizer) firstLook() time.Time {
+	var first time.Time
+	for _, t := range w.tasks {
+		switch at := t.answer.RetryAfter; {
+		case !t.open():
+		case at.IsZero():
+			return at
+		case first.IsZero() || at.Before(first):
+			first = at
+		}
+	}
+	return first
+}
+
+func (w *authorizer) any(is func(*task) bool) *task {
+	for _, t := range w.tasks {
+		if is(t) {
+			return t
+		}
+	}
+	return nil
+}
+
+func (w *authorizer) anyFailed() bool {
+	return w.any(func(t *task) bool { return t.err != nil }) != nil
+}
+
+func (w *authorizer) anySuspect() bool { return w.any((*task).suspect) != nil }
+
+// reason is what the server says about a validation that it tries again.
+func (w *authorizer) reason() *Problem {
+	if t := w.any(func(t *task) bool { return t.open() && t.answer.Error != nil }); t != nil {
+		return t.answer.Error
+	}
+	return nil
+}
+
+// look reads the open authorizations, and answers challenges again that were
+// given back after a failure, up to a number of times, after which they count as
+// failed.
+func (w *authorizer) look(ctx context.Context, revalidations int) error {
+	var open []*task
+	for _, t := range w.tasks {
+		if t.open() {
+			open = append(open, t)
+		}
+	}
+	errs := make([]error, len(open))
+	concurrently(ctx, w.slots, len(open), func(i int) { errs[i] = w.lookAt(ctx, open[i], revalidations) })
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return contextError(ctx)
+}
+
+func (w *authorizer) lookAt(ctx context.Context, t *task, revalidations int) error {
+	z, err := w.account.Authorization(ctx, t.authz.URL)
+	if err != nil {
+		return err
+	}
+	t.judge(z)
+	switch {
+	case !t.suspect():
+		return nil
+	case t.retries >= revalidations:
+		t.err = &AuthorizationError{Authorization: z, Challenge: t.answer}
+		return nil
+	}
+	t.retries++
+	t.attempt.Challenge = t.answer
+	return w.respond(ctx, t)
+}
+
+// explain finds out why an order failed: which authorizations did, and why. The
+// server may be busy with the others, which gets some time, so that the error
+// can name all that failed.
+func (w *authorizer) explain(ctx context.Context, o *Order) error {
+	limited, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	err := wait(limited, w.order.URL, func(int) (bool, state, error) {
+		if w.any((*task).open) == nil {
+			return true, state{}, nil
+		}
+		err := w.look(limited, 0)
+		return w.any((*task).open) == nil, state{}, err
+	})
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	var failures []error
+	for _, t := range w.tasks {
+		if t.err != nil {
+			failures = append(failures, t.err)
+		}
+	}
+	if failures == nil {
+		return &OrderError{Order: o} // expired, say
+	}
+	return w.failure(failures)
+}

@@ -1,0 +1,68 @@
+package acme
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"time"
+)
+
+// The wire is read leniently where nothing depends on a member: what is
+// missing, null, of another type or malformed leaves the zero value. Servers
+// send empty dates, numbers for strings and null for lists.
+
+// optional reads a JSON value of any type into v, or leaves v zero.
+func optional[T any](raw json.RawMessage, v *T) {
+	var zero T
+	if len(raw) == 0 || json.Unmarshal(raw, v) != nil {
+		*v = zero
+	}
+}
+
+// text reads a JSON string and shortens it; anything else is "".
+func text(raw json.RawMessage) string {
+	var s string
+	optional(raw, &s)
+	return shorten(s, maxProblemText)
+}
+
+// date reads an RFC 3339 time; anything else is the zero time.
+func date(raw json.RawMessage) time.Time {
+	var t time.Time
+	optional(raw, &t)
+	return t
+}
+
+// members splits a JSON object.
+func members(data []byte) (map[string]json.RawMessage, error) {
+	var m map[string]json.RawMessage
+	err := json.Unmarshal(data, &m)
+	return m, err
+}
+
+// resolve makes a URL that a server gave absolute: some send relative ones in
+// JSON and Location (RFC 3986 §5.2). What cannot be parsed stays as it is and is
+// refused when it is used.
+func resolve(base *url.URL, ref string) string {
+	u, err := url.Parse(ref)
+	if err != nil || ref == "" || u.IsAbs() || base == nil {
+		return ref // absolute ones exactly as served (§6.4)
+	}
+	return base.ResolveReference(u).String()
+}
+
+// base64url encodes binary members (§6.1).
+func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// isBase64URL reports whether s is not empty and has only characters of the
+// base64url alphabet, without padding (§6.1).
+func isBase64URL(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
