@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
+)
+
+func TestQuickstart(t *testing.T) {
+	t.Parallel()
+	for _, terminal := range []bool{false, true} {
+		var out bytes.Buffer
+		if err := run(t.Context(), nil, &out, terminal); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"started Pebble", "account https://127.0.0.1:", "created", "xn--bcher-kva.example (bücher.example)", "validate http-01 for shop.example",
+			"the order is ready", "the order is valid", "names     ", "issuer    CN=Pebble Intermediate CA", "(90 days)", "key       ECDSA P-256",
+			"chain     2 certificates, verified up to CN=Pebble Root CA", "requests  ", "-----BEGIN CERTIFICATE-----",
+		} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("terminal %v: %q is not in\n%s", terminal, want, out.String())
+			}
+		}
+		if strings.Contains(out.String(), "\x1b") != terminal {
+			t.Errorf("terminal %v: control characters: %v", terminal, !terminal)
+		}
+	}
+}
+
+// The way to a real CA: flags, files, and the same account the next time.
+func TestWithDirectory(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	server, err := pebble.Start(pebble.Options{Strict: true, NonceReject: 20, HTTPPort: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	dir := t.TempDir()
+	roots := filepath.Join(dir, "roots.pem")
+	writeRoots(t, server, roots)
+	args := []string{
+		"-directory", server.DirectoryURL(), "-roots", roots, "-email", "admin@example.com", "-domain", "a.example", "-domain", "127.0.0.1",
+		"-http", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-out", filepath.Join(dir, "certs"),
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), args, &out, false); err == nil || !strings.Contains(err.Error(), "add -agree") {
+		t.Fatalf("without agreement: %v", err)
+	}
+	args = append(args, "-agree")
+	for i, want := range []string{"created", "found"} {
+		out.Reset()
+		if err := run(t.Context(), args, &out, false); err != nil {
+			t.Fatalf("run %d: %v\n%s", i, err, out.String())
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("run %d: %q is not in\n%s", i, want, out.String())
+		}
+	}
+	for _, name := range []string{"account-key.pem", "certificate-key.pem", "certificate.pem"} {
+		info, err := os.Stat(filepath.Join(dir, "certs", name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "certs", "order-url")); err == nil {
+		t.Error("the order's URL was left")
+	}
+	if _, err := tls.LoadX509KeyPair(filepath.Join(dir, "certs", "certificate.pem"), filepath.Join(dir, "certs", "certificate-key.pem")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A run that is interrupted leaves its order to the next.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	server, err := pebble.Start(pebble.Options{HTTPPort: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	dir := t.TempDir()
+	writeRoots(t, server, filepath.Join(dir, "roots.pem"))
+	args := []string{
+		"-directory", server.DirectoryURL(), "-roots", filepath.Join(dir, "roots.pem"), "-domain", "a.example", "-agree",
+		"-http", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-out", dir,
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	ctx = acme.WithTrace(ctx, &acme.Trace{Present: func([]*acme.Attempt) { interrupt() }})
+	var out bytes.Buffer
+	if err := run(ctx, args, &out, false); err == nil {
+		t.Fatal("not interrupted")
+	}
+	order := store{folder: dir}.read("order-url")
+	if _, err := url.ParseRequestURI(order); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := run(t.Context(), args, &out, false); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "ordered") {
+		t.Errorf("there was another order:\n%s", out.String())
+	}
+}
+
+func TestFlags(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	for _, args := range [][]string{{"-directory", "https://ca.example/"}, {"example.com"}, {"-x"}} {
+		if err := run(t.Context(), args, &out, false); err == nil {
+			t.Errorf("%q: no error", args)
+		}
+	}
+	out.Reset()
+	if err := run(t.Context(), []string{"-h"}, &out, false); err != nil || !strings.Contains(out.String(), "-domain") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// writeRoots stores what an administrator would: the CA's web certificate and
+// its roots.
+func writeRoots(t *testing.T, server *pebble.Server, file string) {
+	t.Helper()
+	u, err := url.Parse(server.DirectoryURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // only to learn the certificate
+	conn, err := dialer.DialContext(t.Context(), "tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var data []byte
+	for _, c := range []*x509.Certificate{conn.(*tls.Conn).ConnectionState().PeerCertificates[0], server.Root(0)} {
+		data = append(data, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
