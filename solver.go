@@ -12,7 +12,10 @@ import (
 // The packages below challenge/ have some; challenge/challengetest tests any.
 //
 // A Solver must be safe for concurrent use: several orders may be under way at
-// once, also for the same identifier.
+// once, also for the same identifier, and also for the same challenge, since two
+// orders may share an authorization. An answer stays until both have cleaned up.
+// A Solver that can give one answer for a name only (tls-alpn-01) refuses the
+// second order, or lets the newest win.
 type Solver interface {
 	// Supports reports whether the solver takes an attempt. It must not block,
 	// and must not keep or change a. The solver that is first in the caller's
@@ -24,18 +27,23 @@ type Solver interface {
 	// wait for propagation once. A batch may have two attempts for one
 	// identifier, that of a name and that of its wildcard. Present returns when
 	// the server may look, or when ctx ends, which it must heed. It may set
-	// Response of the attempts.
+	// Response of the attempts, and nothing else of them.
+	//
+	// What it provisions stays until the cleanup is called. ctx is for the call
+	// alone, and may end as soon as it returns.
 	//
 	// A cleanup that is not nil is called exactly once, when the server does not
 	// look any more, also if err is not nil: with both, Present can report a
-	// failure half way and still undo the first half. The cleanup's context is
-	// alive even if ctx is not, for a minute. Its error is logged and traced, and
-	// never costs a certificate.
+	// failure half way and still undo the first half. A nil cleanup says that
+	// nothing is left behind.
 	Present(ctx context.Context, batch []*Attempt) (cleanup Cleanup, err error)
 }
 
-// A Cleanup undoes what Present did. As a closure it can carry what it needs for
-// that, such as the identifiers of records.
+// A Cleanup undoes what Present did, down to the last goroutine. As a closure it
+// can carry what it needs for that, such as the identifiers of records. Its
+// context is alive even if that of Present is not, for a minute, and it must
+// return when that ends. Its error is logged and traced, and never costs a
+// certificate.
 type Cleanup func(context.Context) error
 
 // An Attempt is one attempt to fulfil one challenge for one identifier. It

@@ -32,7 +32,8 @@ type request struct {
 	account string      // account URL, for kid; empty: jwk
 	payload []byte      // empty: POST-as-GET (§6.3)
 	accept  string
-	maxBody int64 // 0: the Client's
+
+	target *url.URL // url, parsed and checked
 }
 
 // A Response is a successful answer of the server, read completely.
@@ -52,18 +53,13 @@ func (r *Response) Location() string { return resolve(r.base(), r.Header.Get("Lo
 func (r *Response) Links(rel string) []string { return links(r.URL, r.Header, rel) }
 
 func links(base string, h http.Header, rel string) []string {
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil
-	}
+	u, _ := url.Parse(base) // nil if it is none: then links stay relative
 	return weblink.Find(h.Values("Link"), rel, u, maxLinks)
 }
 
+// base is what relative URLs in the answer are relative to.
 func (r *Response) base() *url.URL {
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		return nil // cannot be: it was requested
-	}
+	u, _ := url.Parse(r.URL) // it was requested
 	return u
 }
 
@@ -82,7 +78,8 @@ func (r *Response) decode(v any) error {
 // only function that sends anything: each round takes a nonce, signs, sends,
 // reads and classifies. The rules for another round are in retry.go.
 func (c *Client) do(ctx context.Context, q request) (*Response, error) {
-	if _, err := c.checkURL(q.url); err != nil {
+	var err error
+	if q.target, err = c.checkURL(q.url); err != nil {
 		return nil, wrap(err, "%s", q.op)
 	}
 	doing := func(err error) error { return wrap(err, "%s %s", q.op, quoteIfOdd(q.url)) }
@@ -248,11 +245,7 @@ func (c *Client) roundTrip(ctx context.Context, q *request, nonce string) (*Resp
 	ctx = context.WithValue(ctx, operationKey{}, q.op)
 	timed, cancel := context.WithTimeoutCause(ctx, exchangeTimeout, errors.New("no answer within "+exchangeTimeout.String()))
 	defer cancel()
-	hr, err := c.newHTTPRequest(timed, q, body)
-	if err != nil {
-		return nil, err
-	}
-	hresp, err := c.httpClient().Do(hr)
+	hresp, err := c.httpClient().Do(c.newHTTPRequest(q, body).WithContext(timed))
 	if err != nil {
 		return nil, c.lost(ctx, timed, err)
 	}
@@ -283,16 +276,13 @@ func (c *Client) maxBody(q *request) int64 {
 	return limit
 }
 
-func (c *Client) newHTTPRequest(ctx context.Context, q *request, body []byte) (*http.Request, error) {
-	var r io.Reader = http.NoBody
+// newHTTPRequest has no GetBody: net/http must not send a JWS a second time
+// (§6.5).
+func (c *Client) newHTTPRequest(q *request, body []byte) *http.Request {
+	hr := &http.Request{Method: q.method, URL: q.target, Host: q.target.Host, Header: http.Header{}, Body: http.NoBody}
 	if body != nil {
-		r = bytes.NewReader(body)
+		hr.Body, hr.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	hr, err := http.NewRequestWithContext(ctx, q.method, q.url, r)
-	if err != nil {
-		return nil, err
-	}
-	hr.GetBody = nil // net/http must not send a JWS a second time (§6.5)
 	hr.Header.Set("User-Agent", c.userAgent())
 	hr.Header.Set("Accept-Language", c.language())
 	if q.accept != "" {
@@ -304,7 +294,7 @@ func (c *Client) newHTTPRequest(ctx context.Context, q *request, body []byte) (*
 	if q.op == OpNewNonce {
 		hr.Header.Set("Cache-Control", "no-store") // §7.2
 	}
-	return hr, nil
+	return hr
 }
 
 // A lostError says that a request may or may not have reached the server, which

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -907,4 +908,36 @@ func TestPostEscapeHatch(t *testing.T) {
 			t.Error("a function was encoded")
 		}
 	})
+}
+
+// A key store that fails is an error at once, and the next request gets on.
+func TestKeyStoreFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		offline := errors.New("token removed")
+		key := &flakyKey{Signer: f.key, err: offline}
+		a := f.client.Account(key, f.account.URL())
+		if _, err := a.Info(t.Context()); !errors.Is(err, offline) || !strings.Contains(err.Error(), "signing") {
+			t.Errorf("got %v", err)
+		}
+		if got := f.ca.Count(acmetest.KindAccount); got != 0 {
+			t.Errorf("%d requests", got)
+		}
+		key.err = nil
+		if _, err := a.Info(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type flakyKey struct {
+	crypto.Signer
+	err error
+}
+
+func (k *flakyKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if k.err != nil {
+		return nil, k.err
+	}
+	return k.Signer.Sign(r, digest, opts)
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
 )
 
@@ -58,7 +59,7 @@ func lookup(t *testing.T, s *pebble.Server, network, name string) []string {
 	return txt
 }
 
-func TestDNS01Alias(t *testing.T) {
+func TestNames(t *testing.T) {
 	t.Parallel()
 	ctx, s, _ := start(t, pebble.Options{})
 	c := account(ctx, t, s)
@@ -72,6 +73,17 @@ func TestDNS01Alias(t *testing.T) {
 	for name, want := range map[string]int{"_acme-challenge.alias.example": 43, "long.example": 600} {
 		if got := lookup(t, s, "udp", name); len(got) != 1 || len(got[0]) != want {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for name, zone := range map[string]string{"a.b.example.": "b.example.", "b.example.": "b.example.", "localhost.": "localhost."} {
+		query := new(dns.Msg).SetQuestion(name, dns.TypeSOA)
+		reply, _, err := new(dns.Client).Exchange(query, s.DNSAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := append(reply.Answer, reply.Ns...)
+		if len(records) != 1 || records[0].Header().Name != zone || (len(reply.Answer) == 1) != (name == zone) {
+			t.Errorf("%s: %v", name, reply)
 		}
 	}
 	s.SetCNAME("circle.example", "")

@@ -36,7 +36,7 @@ func (n *names) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 	reply.SetReply(request)
 	reply.RecursionAvailable = true
 	if len(request.Question) == 1 {
-		reply.Answer = n.answer(request.Question[0])
+		reply.Answer, reply.Ns = n.answer(request.Question[0])
 	}
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
 		size := dns.MinMsgSize
@@ -48,14 +48,15 @@ func (n *names) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 	_ = w.WriteMsg(reply)
 }
 
-// answer returns the records for a question, aliases first.
-func (n *names) answer(q dns.Question) []dns.RR {
+func header(name string, kind uint16) dns.RR_Header {
+	return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET}
+}
+
+// answer returns the records for a question, aliases first. If there are none
+// of the type, it returns the zone's SOA for the authority section.
+func (n *names) answer(q dns.Question) (records, authority []dns.RR) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	header := func(name string, kind uint16) dns.RR_Header {
-		return dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET}
-	}
-	var records []dns.RR
 	owner := q.Name // as it was asked, in upper or lower case
 	for range 8 {   // more would be a circle
 		target, ok := n.aliases[key(owner)]
@@ -65,7 +66,21 @@ func (n *names) answer(q dns.Question) []dns.RR {
 		records = append(records, &dns.CNAME{Hdr: header(owner, dns.TypeCNAME), Target: target})
 		owner = target
 	}
-	switch q.Qtype {
+	found := n.records(owner, q.Qtype)
+	if len(found) == 0 {
+		return records, []dns.RR{soa(owner)}
+	}
+	return append(records, found...), nil
+}
+
+// records returns the records of a name. The caller holds the lock.
+func (n *names) records(owner string, kind uint16) []dns.RR {
+	var records []dns.RR
+	switch kind {
+	case dns.TypeSOA:
+		if zone := soa(owner); key(zone.Hdr.Name) == key(owner) {
+			records = append(records, zone)
+		}
 	case dns.TypeTXT:
 		for _, value := range n.txt[key(owner)] {
 			records = append(records, &dns.TXT{Hdr: header(owner, dns.TypeTXT), Txt: pieces(value)})
@@ -84,6 +99,17 @@ func (n *names) answer(q dns.Question) []dns.RR {
 		}
 	}
 	return records
+}
+
+// soa returns the SOA record of the zone that a name is in. A zone is what has
+// at most two labels, for want of a better rule.
+func soa(name string) *dns.SOA {
+	labels := dns.SplitDomainName(name)
+	zone := dns.Fqdn(strings.Join(labels[max(0, len(labels)-2):], "."))
+	return &dns.SOA{
+		Hdr: header(zone, dns.TypeSOA), Ns: "localhost.", Mbox: "nobody.invalid.",
+		Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400,
+	}
 }
 
 // resolve returns the addresses of a name. The caller holds the lock.
@@ -196,5 +222,7 @@ func (s *Server) SetCNAME(name, target string) {
 }
 
 // DNSAddr is the address of the DNS server that challenges are validated
-// with, on TCP and UDP. A client that looks up its own records asks there.
+// with, on TCP and UDP. A client that looks up its own records asks there. A
+// name without records of a type is answered with no error and, like a real
+// one, with the SOA record of its zone, which is the last two labels.
 func (s *Server) DNSAddr() string { return s.dnsAddr }
