@@ -224,9 +224,9 @@ func TestIdentifiers(t *testing.T) {
 		}
 		f.ca.Reset()
 		for _, in := range []string{
-			"", ".", "*", "*.", "a..example", ".example", "a.*.example", "*.*.example", "a*.example", "a b.example", "under_score.example",
+			"", ".", "*", "*.", "a..example", "a.example..", ".example", "a.*.example", "*.*.example", "a*.example", "a b.example", "under_score.example",
 			"-a.example", "a-.example", "https://a.example", "a.example/x", "a.example:443", "admin@a.example", "192.0.2.1", "2001:db8::1", "[::1]",
-			strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 127) + "example", "xn--a.example", "xn--\x80.example", "a\x00.example", "*.192.0.2.1",
+			strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 127) + "example", "xn--a.example", "xn--\x80.example", "0\xbc0.example", "a\x00.example", "*.192.0.2.1",
 		} {
 			_, err := f.account.NewOrder(t.Context(), acme.OrderRequest{Identifiers: acme.DNS("ok.example", in)})
 			if !errors.Is(err, acme.ErrInvalidIdentifier) || len(err.Error()) > 1000 {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -98,6 +99,8 @@ func normalizeName(name string) (string, error) {
 		return "", fmt.Errorf("it is an IP address: use IP, not DNS")
 	case strings.Contains(base, "*"):
 		return "", fmt.Errorf(`a wildcard is one "*." in front (§7.1.3)`)
+	case !utf8.ValidString(base):
+		return "", fmt.Errorf("it is not UTF-8")
 	case strings.ContainsAny(base, ":/@ "):
 		return "", fmt.Errorf("a name has no scheme, port, path or space")
 	}
@@ -105,6 +108,9 @@ func normalizeName(name string) (string, error) {
 	ascii, err := profile.ToASCII(strings.TrimSuffix(base, "."))
 	if err != nil {
 		return "", fmt.Errorf("no domain name: %w", err)
+	}
+	if strings.HasSuffix(ascii, ".") { // idna lets one pass
+		return "", fmt.Errorf("no domain name: an empty label at its end")
 	}
 	if wildcard {
 		ascii = "*." + ascii

@@ -426,3 +426,16 @@ func TestRateLimitMemoryIsBounded(t *testing.T) {
 		}
 	})
 }
+
+func FuzzNonce(f *testing.F) {
+	f.Add("6S8IqOGY7eL2lsGoTZYifg")
+	f.Add("a=")
+	f.Fuzz(func(t *testing.T, s string) {
+		var p noncePool
+		p.put(s)
+		got := p.take()
+		if got != "" && (got != s || s == "" || strings.ContainsAny(s, "=+/ \r\n")) {
+			t.Errorf("%q was taken for a nonce", s)
+		}
+	})
+}

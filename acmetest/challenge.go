@@ -152,14 +152,15 @@ type validator = func(context.Context, Validation) error
 func (s *Server) settle(ctx context.Context) {
 	s.mu.Lock()
 	s.issueDue()
-	due := map[*challenge]validator{}
+	validate := s.opts.Validate
+	var due []*challenge
 	for _, ch := range slices.Clone(s.validating) {
-		if validate := s.claim(ch); validate != nil {
-			due[ch] = validate
+		if s.claim(ch) != nil {
+			due = append(due, ch)
 		}
 	}
 	s.mu.Unlock()
-	for ch, validate := range due {
+	for _, ch := range due {
 		s.runValidation(ctx, ch, validate)
 	}
 }

@@ -90,8 +90,9 @@ func (lostError) Unwrap() error   { return io.ErrUnexpectedEOF }
 
 // exchange is the whole life of a request. An error means that the connection broke or the caller went away.
 func (s *Server) exchange(ctx context.Context, base string, req *http.Request) (*answer, error) {
-	way := s.latency() / 2
-	if err := wait(ctx, way); err != nil {
+	latency := s.latency()
+	there := latency / 2
+	if err := wait(ctx, there); err != nil {
 		return nil, err
 	}
 	c, err := s.receive(ctx, base, req)
@@ -103,7 +104,7 @@ func (s *Server) exchange(ctx context.Context, base string, req *http.Request) (
 	if err != nil {
 		return nil, err
 	}
-	return a, wait(ctx, way)
+	return a, wait(ctx, latency-there)
 }
 
 // receive reads, decodes and records a request.
@@ -204,8 +205,11 @@ func (s *Server) serve(c *call) (*answer, *refusal) {
 		}
 	}
 	s.settle(c.ctx)
-	if c.kind == KindChallenge {
-		return s.challenge(c) // may have to call Validate: takes the lock itself
+	switch c.kind { // these call functions of the options, and take the lock themselves
+	case KindChallenge:
+		return s.challenge(c)
+	case KindRenewalInfo:
+		return s.renewalInfo(c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,8 +256,6 @@ func (s *Server) dispatch(c *call) (*answer, *refusal) {
 		return s.certificatePage(c)
 	case KindRevokeCert:
 		return s.revokeCert(c)
-	case KindRenewalInfo:
-		return s.renewalInfo(c)
 	}
 	return nil, notFound(c.url)
 }

@@ -207,6 +207,31 @@ func TestFaultEndlessBody(t *testing.T) {
 	})
 }
 
+func TestBodyEndsWithRequest(t *testing.T) {
+	t.Parallel()
+	s := acmetest.NewServer(t, acmetest.Options{
+		Fault: acmetest.FaultAlways("", acmetest.Fault{BodyReader: acmetest.EndlessBody("x")}),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.DirectoryURL(), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.HTTPClient().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := res.Body.Read(make([]byte, 10)); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, res.Body); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func TestFaultSlowBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -48,11 +48,12 @@ func (s *Server) renewalInfo(c *call) (*answer, *refusal) {
 	if r := checkRenewalID(c.id); r != nil {
 		return nil, r
 	}
-	cert := s.certificateByRenewalID(c.id)
+	s.mu.Lock()
+	cert, window := s.certificateByRenewalID(c.id), s.opts.RenewalWindow
+	s.mu.Unlock()
 	if cert == nil {
 		return nil, notFound(c.url)
 	}
-	window := s.opts.RenewalWindow
 	start, end := middleOfLastThird(cert.leaf.NotBefore, cert.leaf.NotAfter)
 	if window != nil {
 		start, end = window(cert.leaf)

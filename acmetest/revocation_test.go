@@ -96,7 +96,9 @@ func TestRenewalInfo(t *testing.T) {
 	}
 	leaf := s.Issued()[0]
 	s.Update(func(o *acmetest.Options) {
-		o.RenewalWindow = func(*x509.Certificate) (time.Time, time.Time) { return time.Unix(1, 0), time.Unix(2, 0) }
+		o.RenewalWindow = func(*x509.Certificate) (time.Time, time.Time) {
+			return time.Unix(int64(s.Count(acmetest.KindRenewalInfo)-4), 0), time.Unix(2, 0) // no lock is held
+		}
 	})
 	if res := c.get(t, renewalInfo+"/"+certID(leaf)); string(res.body) !=
 		`{"suggestedWindow":{"end":"1970-01-01T00:00:02Z","start":"1970-01-01T00:00:01Z"}}` {

@@ -79,8 +79,8 @@ func (s *Server) Close() {
 // transport of this server; behind an httptest.Server it is that server's URL + "/directory".
 func (s *Server) DirectoryURL() string { return defaultBase + pathDirectory }
 
-// Update changes options while the server runs. f must not keep its argument, nor change what maps and slices in it hold:
-// it replaces them.
+// Update changes options while the server runs. f is called with the server's lock held, so it must not call the server. It
+// must not keep its argument, nor change what maps and slices in it hold: it replaces them.
 func (s *Server) Update(f func(o *Options)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

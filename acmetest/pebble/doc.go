@@ -51,9 +51,10 @@
 //
 // Everything else is as Pebble does it, on purpose: authorizations, challenges
 // and identifiers come in random order; an order that names no profile gets
-// any; objects that are not there are a 404 without a body; a key change to a
-// key in use is 200 and changes nothing; a notBefore that cannot be parsed
-// leaves the order processing for ever.
+// any; a challenge is asked for three times at once, and after a failure the
+// other two may come late; objects that are not there are a 404 without a body;
+// a key change to a key in use is 200 and changes nothing; a notBefore that
+// cannot be parsed leaves the order processing for ever.
 //
 // Several servers may run in one process, started in parallel, with different
 // options.

@@ -1,0 +1,84 @@
+package acme_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-aa0b9f56/acme"
+)
+
+// What a server sends is decoded without a panic, and what comes out is fit for
+// use: the readers of objects agree with themselves on a second reading.
+
+func FuzzDirectory(f *testing.F) {
+	f.Add([]byte(`{"newNonce":"https://ca.test/n","newAccount":"/a","meta":{"caaIdentities":["ca.test"],"profiles":{"p":""},"externalAccountRequired":true}}`))
+	f.Add([]byte(`{"meta":[1],"newOrder":5,"keyChange":null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var d acme.Directory
+		if json.Unmarshal(data, &d) != nil {
+			return
+		}
+		if len(d.NewOrderURL) > 8<<10 || len(d.Meta.TermsOfService) > 8<<10 {
+			t.Error("a member is not bounded")
+		}
+	})
+}
+
+func FuzzOrder(f *testing.F) {
+	f.Add([]byte(`{"status":"valid","expires":"2016-01-20T14:09:07.99Z","identifiers":[{"type":"dns","value":"a"}],"authorizations":["/1"],"error":{"type":"caa"}}`))
+	f.Add([]byte(`{"status":5,"expires":"","authorizations":null,"error":{}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var o acme.Order
+		if json.Unmarshal(data, &o) != nil {
+			return
+		}
+		text := (&acme.OrderError{Order: &o}).Error()
+		if strings.ContainsAny(text, "\n\r\x1b\x00") {
+			t.Errorf("unfit text %q", text)
+		}
+		if !o.Expires.IsZero() {
+			if _, err := time.Parse(time.RFC3339, o.Expires.Format(time.RFC3339)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func FuzzAuthorization(f *testing.F) {
+	f.Add([]byte(`{"status":"pending","identifier":{"type":"dns","value":"a"},"wildcard":true,"challenges":[{"type":"http-01","url":"/c","token":"abc","status":"pending"}]}`))
+	f.Add([]byte(`{"challenges":[null,5,{"token":"../x"},{"error":{},"validated":"x"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var z acme.Authorization
+		if json.Unmarshal(data, &z) != nil {
+			return
+		}
+		for _, c := range z.Challenges {
+			if strings.ContainsAny(c.Token, "./\\ \x00=") {
+				t.Errorf("a token came through: %q", c.Token)
+			}
+		}
+		for _, err := range []error{&acme.AuthorizationError{Authorization: &z}, &acme.NoSolverError{Authorization: &z}} {
+			if text := err.Error(); strings.ContainsAny(text, "\n\r\x1b\x00") {
+				t.Errorf("unfit text %q", text)
+			}
+		}
+	})
+}
+
+func FuzzAccount(f *testing.F) {
+	f.Add([]byte(`{"status":"valid","contact":["mailto:a@b.c"],"orders":"/o","externalAccountBinding":{}}`))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		var i acme.AccountInfo
+		_ = json.Unmarshal(data, &i) //nolint:errcheck // no panic is all
+	})
+}
+
+func FuzzRenewalInfo(f *testing.F) {
+	f.Add([]byte(`{"suggestedWindow":{"start":"2025-01-02T04:00:00Z","end":"2025-01-03T04:00:00Z"}}`))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		var r acme.RenewalInfo
+		_ = json.Unmarshal(data, &r) //nolint:errcheck // no panic is all
+	})
+}

@@ -1,0 +1,172 @@
+package acme_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/acmetest"
+)
+
+// The payload of each kind of request, byte for byte: a misspelt or superfluous
+// member shows here ("Profile", "expires"). -update writes the files.
+func TestGoldenPayloads(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		mac := bytes.Repeat([]byte("k"), 64)
+		f := newFixture(t, acmetest.Options{ExternalAccounts: map[string][]byte{"kid-1": mac}, Profiles: map[string]string{"short": ""}})
+		ctx := t.Context()
+		check := func(name string, kind acmetest.Kind, variable ...string) {
+			t.Helper()
+			for _, r := range f.ca.Requests() {
+				if r.Kind == kind && r.Protected != nil {
+					checkGolden(t, name, r, variable...)
+				}
+			}
+			f.ca.Reset()
+		}
+		key := newKey(t)
+		account, err := f.client.NewAccount(ctx, key, acme.AccountRequest{
+			Contact: []string{"mailto:admin@example.com"}, TermsOfServiceAgreed: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("newAccount", acmetest.KindNewAccount)
+		if _, err := f.client.NewAccount(ctx, newKey(t), acme.AccountRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		check("newAccount-empty", acmetest.KindNewAccount)
+		if _, err := f.client.FindAccount(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+		check("findAccount", acmetest.KindNewAccount)
+		if _, err := f.client.NewAccount(ctx, newKey(t), acme.AccountRequest{ExternalAccount: &acme.ExternalAccount{KeyID: "kid-1", MACKey: mac}}); err != nil {
+			t.Fatal(err)
+		}
+		last := f.ca.Requests()
+		f.ca.Reset()
+		checkGolden(t, "newAccount-externalAccount", last[len(last)-1], "externalAccountBinding")
+		if _, err := account.Info(ctx); err != nil {
+			t.Fatal(err)
+		}
+		check("account", acmetest.KindAccount)
+		if _, err := account.Update(ctx, []string{"mailto:ops@example.com"}); err != nil {
+			t.Fatal(err)
+		}
+		check("updateAccount", acmetest.KindAccount)
+		if _, err := account.Update(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		check("updateAccount-clear", acmetest.KindAccount)
+		f.account = account
+		if _, err := f.account.NewOrder(ctx, acme.OrderRequest{
+			Identifiers: append(acme.DNS("a.example", "*.bücher.example"), acme.IP(addr("192.0.2.1"), addr("2001:db8::1"))...),
+			NotBefore:   time.Date(2030, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600)), NotAfter: time.Date(2030, 2, 2, 3, 4, 5, 0, time.UTC),
+			Profile: "short",
+		}); err != nil {
+			t.Fatal(err)
+		}
+		check("newOrder", acmetest.KindNewOrder)
+		// Members of extensions; the CA minds, which does not matter here.
+		_, _ = f.account.NewOrder(ctx, acme.OrderRequest{ //nolint:errcheck // see above
+			Identifiers: acme.DNS("a.example"), Replaces: "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", Extra: map[string]any{"auto-renewal": map[string]any{"lifetime": 86400}},
+		})
+		check("newOrder-extensions", acmetest.KindNewOrder)
+		if _, err := f.account.NewAuthorization(ctx, acme.DNS("a.example")[0]); err != nil {
+			t.Fatal(err)
+		}
+		check("newAuthz", acmetest.KindNewAuthz)
+		cert, err := f.account.Obtain(ctx, f.request("a.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests := f.ca.Requests()
+		for _, kind := range []acmetest.Kind{acmetest.KindNewOrder, acmetest.KindAuthorization, acmetest.KindChallenge, acmetest.KindOrder, acmetest.KindFinalize, acmetest.KindCertificate} {
+			for _, r := range requests {
+				if r.Kind == kind {
+					checkGolden(t, "obtain-"+string(kind), r, "csr")
+				}
+			}
+		}
+		f.ca.Reset()
+		if err := f.account.RevokeCertificate(ctx, cert.PEM, acme.ReasonSuperseded); err != nil {
+			t.Fatal(err)
+		}
+		check("revokeCert", acmetest.KindRevokeCert, "certificate")
+		if cert, err = f.account.Obtain(ctx, f.request("a.example")); err != nil {
+			t.Fatal(err)
+		}
+		f.ca.Reset()
+		if err := f.client.RevokeCertificate(ctx, f.certKey, cert.PEM, acme.ReasonUnspecified); err != nil {
+			t.Fatal(err)
+		}
+		check("revokeCert-certificateKey", acmetest.KindRevokeCert, "certificate")
+		o := f.order("b.example")
+		f.ca.Reset()
+		if err := f.account.DeactivateAuthorization(ctx, o.AuthorizationURLs[0]); err != nil {
+			t.Fatal(err)
+		}
+		check("deactivateAuthorization", acmetest.KindAuthorization)
+		if f.account, err = f.account.ChangeKey(ctx, newKey(t)); err != nil {
+			t.Fatal(err)
+		}
+		check("keyChange", acmetest.KindKeyChange, "protected", "payload", "signature")
+		if err := f.account.Deactivate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		check("deactivateAccount", acmetest.KindAccount)
+	})
+}
+
+// checkGolden compares a request's protected header and payload with a file, in
+// which what changes from run to run is a dash.
+func checkGolden(t *testing.T, name string, r acmetest.Request, variable ...string) {
+	t.Helper()
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(r.Protected, &header); err != nil {
+		t.Fatal(err)
+	}
+	for member := range header {
+		header[member] = json.RawMessage(`"-"`)
+	}
+	protected, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := r.Payload
+	if len(variable) > 0 && len(payload) > 0 {
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(payload, &members); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range variable {
+			if _, ok := members[v]; ok {
+				members[v] = json.RawMessage(`"-"`)
+			}
+		}
+		if payload, err = json.Marshal(members); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := fmt.Sprintf("%s\n%s\n", protected, payload)
+	file := filepath.Join("testdata", "golden", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil { //nolint:gosec // a test file
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+		t.Errorf("%s:\ngot\n%swant\n%s", name, got, want)
+	}
+}
