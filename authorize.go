@@ -256,6 +256,11 @@ func (w *authorizer) respond(ctx context.Context, t *task) error {
 	traceResponded(ctx, t.attempt, answer, err)
 	if err == nil {
 		t.answer = answer
+		if z := t.authz; answer.Status == StatusInvalid {
+			if z, err = w.account.Authorization(ctx, z.URL); err == nil {
+				t.authz = z // for the error, and for what is left to deactivate
+			}
+		}
 		t.judge(t.authz)
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"log"
@@ -205,4 +207,19 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 func contextWithTimeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(t.Context(), d)
+}
+
+// binaryMember decodes a base64url member of a request's payload.
+func binaryMember(t *testing.T, r acmetest.Request, name string) []byte {
+	t.Helper()
+	var payload map[string]any
+	if err := json.Unmarshal(r.Payload, &payload); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := payload[name].(string)
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

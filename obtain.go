@@ -66,7 +66,7 @@ func (a *Account) Obtain(ctx context.Context, req CertificateRequest) (*Certific
 	}
 	var past history
 	for {
-		o, err := a.NewOrder(ctx, req.OrderRequest)
+		o, err := newOrder(ctx, a, req.OrderRequest)
 		if err != nil {
 			return nil, past.and(err)
 		}
@@ -80,6 +80,19 @@ func (a *Account) Obtain(ctx context.Context, req CertificateRequest) (*Certific
 			return nil, past.and(err)
 		}
 	}
+}
+
+// newOrder makes an order. One that replaces a certificate is made once more
+// without saying so if the server refuses it: advice must not cost a renewal
+// (RFC 9773 §5). Servers refuse with alreadyReplaced, conflict, unauthorized
+// (another account's certificate), malformed (HARICA) or a 500 (Pebble).
+func newOrder(ctx context.Context, a *Account, req OrderRequest) (*Order, error) {
+	o, err := a.NewOrder(ctx, req)
+	if p, refused := asProblem(err); refused && req.Replaces != "" && !isRateLimit(p) {
+		req.Replaces = ""
+		return a.NewOrder(ctx, req)
+	}
+	return o, err
 }
 
 // maxSteps bounds the state changes of one order that Complete follows.

@@ -352,8 +352,11 @@ func TestCertificates(t *testing.T) {
 	if _, err = e.account.Obtain(ctx, req); err != nil {
 		t.Errorf("replacing: %v", err)
 	}
-	if _, err = e.account.Obtain(ctx, req); !errors.Is(err, acme.ErrAlreadyReplaced) {
+	if _, err = e.account.NewOrder(ctx, req.OrderRequest); !errors.Is(err, acme.ErrAlreadyReplaced) {
 		t.Errorf("replacing again: %v", err)
+	}
+	if _, err = e.account.Obtain(ctx, req); err != nil {
+		t.Errorf("replacing again, which costs no renewal: %v", err)
 	}
 	req.OrderRequest.Replaces, req.OrderRequest.Profile = "", "none such"
 	if _, err = e.account.Obtain(ctx, req); err == nil {
