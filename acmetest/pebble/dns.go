@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -149,7 +150,7 @@ func startDNS(handler dns.Handler) (addr string, stop func() error, err error) {
 		return "", nil, err
 	}
 	servers := []*dns.Server{
-		{Listener: tcp, Handler: handler},
+		{Listener: tcp, Handler: handler, ReadTimeout: time.Minute, WriteTimeout: time.Minute},
 		{PacketConn: udp, Handler: handler},
 	}
 	var started, running sync.WaitGroup

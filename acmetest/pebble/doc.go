@@ -42,6 +42,8 @@
 //     millisecond each.
 //   - A challenge is refused as malformed if its authorization is no longer
 //     pending, or if another challenge of it is being validated.
+//   - At most 16 challenges are validated at a time. The answer to another one
+//     waits, up to 5 seconds. (Not with [Options.ValidationSleep].)
 //   - An authorization is deactivated, and an account key changed, when no
 //     validation is under way that it would be in the way of.
 //   - Finalize is answered when the certificate is there, unless

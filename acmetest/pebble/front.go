@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,12 +159,12 @@ func (f *front) alone(r *request, h http.Handler) *answer {
 	return r.serve(h)
 }
 
-// aloneWhen does the same at a time when ready, which is called inside the
-// gate, returns true.
-func (f *front) aloneWhen(r *request, ready func() bool) *answer {
+// aloneWhen calls serve inside the gate, at a time when ready, which is called
+// there, too, returns true.
+func (f *front) aloneWhen(r *request, ready func() bool, serve func() *answer) *answer {
 	pause := 200 * time.Microsecond
 	for {
-		a, ok := f.aloneIf(r, ready)
+		a, ok := f.aloneIf(ready, serve)
 		if ok {
 			return a
 		}
@@ -176,7 +175,7 @@ func (f *front) aloneWhen(r *request, ready func() bool) *answer {
 	}
 }
 
-func (f *front) aloneIf(r *request, ready func() bool) (a *answer, ok bool) {
+func (f *front) aloneIf(ready func() bool, serve func() *answer) (a *answer, ok bool) {
 	if !f.gate.enter() {
 		return nil, true
 	}
@@ -184,7 +183,7 @@ func (f *front) aloneIf(r *request, ready func() bool) (a *answer, ok bool) {
 	if !ready() {
 		return nil, false
 	}
-	return r.serve(f.pebble), true
+	return serve(), true
 }
 
 // wait returns true after d, and false when the client or the server is gone.
@@ -309,91 +308,4 @@ func (f *front) hideValid(account string) (restore func()) {
 			h.authorization.Unlock()
 		}
 	}
-}
-
-// challenge answers a challenge, unless Pebble could not survive it.
-func (f *front) challenge(r *request, id string) *answer {
-	if !f.gate.enter() {
-		return nil
-	}
-	defer f.gate.leave()
-	challenge := f.store.GetChallengeByID(id)
-	if challenge == nil {
-		return r.serve(f.pebble)
-	}
-	if problem := unanswerable(challenge); problem != nil {
-		return f.refuse(r, problem)
-	}
-	a := r.serve(f.pebble)
-	if a.code == http.StatusOK {
-		f.validating = append(f.unvalidated(), challenge)
-	}
-	return a
-}
-
-// unvalidated returns what is left of f.validating now. The caller is inside
-// the gate.
-func (f *front) unvalidated() []*core.Challenge {
-	return slices.DeleteFunc(f.validating, func(c *core.Challenge) bool { return status(c) != acme.StatusProcessing })
-}
-
-// unanswerable says why a pending challenge must not be answered: another one
-// of the authorization is being validated, or its fate is sealed. The locks of
-// this one are lost, or will be, as soon as the authorization is shown.
-func unanswerable(challenge *core.Challenge) *acme.ProblemDetails {
-	if status(challenge) != acme.StatusPending {
-		return nil // Pebble refuses without touching a lock
-	}
-	authz := challenge.Authz
-	authz.RLock()
-	defer authz.RUnlock()
-	if authz.Status != acme.StatusPending {
-		return acme.MalformedProblem(fmt.Sprintf(
-			"Cannot update a challenge of an authorization with status %s, only status %s", authz.Status, acme.StatusPending))
-	}
-	for _, other := range authz.Challenges {
-		if status(other) != acme.StatusPending {
-			return acme.MalformedProblem("Cannot update a challenge while another one of the authorization is being validated")
-		}
-	}
-	return nil
-}
-
-func status(challenge *core.Challenge) string {
-	challenge.RLock()
-	defer challenge.RUnlock()
-	return challenge.Status
-}
-
-// deactivate lets an authorization be deactivated when it is not being
-// validated, and when no certificate waits for it. The end of the validation
-// would wait for ever, and everything else for it; the CA leaves an
-// authorization locked when it finds that it is not valid.
-func (f *front) deactivate(r *request, id string) *answer {
-	return f.aloneWhen(r, func() bool {
-		authz := f.store.GetAuthorizationByID(id)
-		if authz == nil {
-			return true
-		}
-		if f.needed(authz) {
-			return false
-		}
-		authz.RLock()
-		defer authz.RUnlock()
-		for _, challenge := range authz.Challenges {
-			if status(challenge) == acme.StatusProcessing {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// changeKey lets an account key be changed when nothing is being validated,
-// because validations read that key without a lock.
-func (f *front) changeKey(r *request) *answer {
-	return f.aloneWhen(r, func() bool {
-		f.validating = f.unvalidated()
-		return len(f.validating) == 0
-	})
 }

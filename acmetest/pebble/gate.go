@@ -7,6 +7,8 @@ import "sync"
 // passes, or any number of background steps. Background goes first: it waits
 // only for the request that is inside, never for one that wants in.
 type gate struct {
+	turn sync.Mutex // held by the request that is inside, or first in the queue
+
 	mu         sync.Mutex
 	changed    *sync.Cond
 	request    bool // a request is inside
@@ -23,12 +25,14 @@ func newGate() *gate {
 
 // enter lets a request in. It returns false when the gate is closed.
 func (g *gate) enter() bool {
+	g.turn.Lock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for !g.closed && (g.request || g.background > 0 || g.waiting > 0) {
+	for !g.closed && (g.background > 0 || g.waiting > 0) {
 		g.changed.Wait()
 	}
 	if g.closed {
+		g.turn.Unlock()
 		return false
 	}
 	g.request = true
@@ -37,9 +41,10 @@ func (g *gate) enter() bool {
 
 func (g *gate) leave() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.request = false
 	g.changed.Broadcast()
+	g.mu.Unlock()
+	g.turn.Unlock()
 }
 
 // enterBackground lets a background step in. It returns false when the gate
