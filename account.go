@@ -70,13 +70,13 @@ type AccountInfo struct {
 	Status                 Status // "valid", "deactivated" or "revoked"
 	Contact                []string
 	TermsOfServiceAgreed   bool
-	ExternalAccountBinding json.RawMessage // as verified by the server, if it says so
+	ExternalAccountBinding json.RawMessage `json:",omitzero"` // as verified by the server, if it says so
 	OrdersURL              string
-	Raw                    json.RawMessage // as served
+	Raw                    json.RawMessage `json:",omitzero"` // as served
 }
 
-// UnmarshalJSON reads an account object.
-func (i *AccountInfo) UnmarshalJSON(data []byte) error {
+// decode reads an account object.
+func (i *AccountInfo) decode(data []byte) error {
 	m, err := members(data)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (i *AccountInfo) UnmarshalJSON(data []byte) error {
 	*i = AccountInfo{
 		Status:                 Status(text(m["status"])),
 		ExternalAccountBinding: m["externalAccountBinding"],
-		OrdersURL:              text(m["orders"]),
+		OrdersURL:              link(m["orders"]),
 		Raw:                    append(json.RawMessage(nil), data...),
 	}
 	optional(m["contact"], &i.Contact)
@@ -203,13 +203,16 @@ func (a *Account) post(ctx context.Context, op Operation, url string, body any) 
 }
 
 // call posts and decodes the answer.
-func call[T any](ctx context.Context, a *Account, op Operation, url string, body any) (*T, *Response, error) {
+func call[T any, P interface {
+	*T
+	decoder
+}](ctx context.Context, a *Account, op Operation, url string, body any) (*T, *Response, error) {
 	resp, err := a.post(ctx, op, url, body)
 	if err != nil {
 		return nil, nil, err
 	}
 	v := new(T)
-	if err := resp.decode(v); err != nil {
+	if err := resp.decode(P(v)); err != nil {
 		return nil, nil, wrap(err, "%s %s", op, url)
 	}
 	return v, resp, nil
@@ -218,8 +221,8 @@ func call[T any](ctx context.Context, a *Account, op Operation, url string, body
 // URL returns the account's URL, which identifies it at the server (§6.2, §7.3).
 func (a *Account) URL() string { return a.url }
 
-// Created reports whether [Client.NewAccount] made the account, rather than
-// found it: in that case the request's contents had no effect (§7.3.1).
+// Created reports whether [Client.NewAccount] made the account. Where it found
+// one that the key had already, the request's contents had no effect (§7.3.1).
 func (a *Account) Created() bool { return a.created }
 
 // String returns the account's URL alone.
@@ -242,8 +245,7 @@ func (a *Account) Thumbprint() string {
 
 // Info reads the account (§7.1.2).
 func (a *Account) Info(ctx context.Context) (*AccountInfo, error) {
-	info, _, err := call[AccountInfo](ctx, a, OpAccount, a.url, nil)
-	return info, err
+	return a.info(ctx, OpAccount, nil)
 }
 
 // Update replaces the contacts, and clears them if contact is empty (§7.3.2).
@@ -254,14 +256,25 @@ func (a *Account) Update(ctx context.Context, contact []string) (*AccountInfo, e
 		return nil, wrap(err, "%s %s", OpUpdateAccount, a.url)
 	}
 	body := map[string]any{"contact": append([]string{}, contact...)} // [] and not null
-	info, _, err := call[AccountInfo](ctx, a, OpUpdateAccount, a.url, body)
-	return info, err
+	return a.info(ctx, OpUpdateAccount, body)
+}
+
+func (a *Account) info(ctx context.Context, op Operation, body any) (*AccountInfo, error) {
+	info, resp, err := call[AccountInfo](ctx, a, op, a.url, body)
+	if err != nil {
+		return nil, err
+	}
+	info.OrdersURL = resolve(resp.base(), info.OrdersURL)
+	return info, nil
 }
 
 // Deactivate ends the account, for good (§7.3.6). The server then refuses all
 // requests of it with ErrUnauthorized.
 func (a *Account) Deactivate(ctx context.Context) error {
 	resp, err := a.post(ctx, OpDeactivateAccount, a.url, map[string]any{"status": StatusDeactivated})
+	if p, ok := asProblem(err); ok && p.repeated && p.Type == ErrUnauthorized {
+		return nil // the first try, whose answer was lost, had done it
+	}
 	if err != nil {
 		return err
 	}
@@ -270,10 +283,7 @@ func (a *Account) Deactivate(ctx context.Context) error {
 
 // isDeactivated checks the object that a deactivation answered with, if any.
 func isDeactivated(resp *Response, op Operation) error {
-	m, err := members(resp.Body)
-	if err != nil {
-		return nil // no body will do
-	}
+	m, _ := members(resp.Body) // no body will do
 	if s := Status(text(m["status"])); s != StatusDeactivated && s != "" {
 		return wrap(fmt.Errorf("%w: status is still %s", ErrMalformedResponse, quote(string(s))), "%s %s", op, resp.URL)
 	}
@@ -303,7 +313,7 @@ func (a *Account) Orders(ctx context.Context) iter.Seq2[string, error] {
 				return
 			}
 			seen[next] = true
-			page, resp, err := a.ordersPage(ctx, next)
+			page, resp, err := a.readOrders(ctx, next)
 			if err != nil {
 				yield("", err)
 				return
@@ -321,22 +331,31 @@ func (a *Account) Orders(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// ordersPage reads one page: an object, or the bare array of step-ca.
-func (a *Account) ordersPage(ctx context.Context, url string) ([]string, *Response, error) {
+// readOrders reads one page: an object, or the bare array of step-ca.
+func (a *Account) readOrders(ctx context.Context, url string) ([]string, *Response, error) {
 	resp, err := a.post(ctx, OpOrders, url, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	var page struct {
-		Orders []string `json:"orders"`
-	}
-	if json.Unmarshal(resp.Body, &page.Orders) == nil {
-		return page.Orders, resp, nil
+	var page ordersPage
+	if json.Unmarshal(resp.Body, &page) == nil {
+		return page, resp, nil
 	}
 	if err := resp.decode(&page); err != nil {
 		return nil, nil, wrap(err, "%s %s", OpOrders, url)
 	}
-	return page.Orders, resp, nil
+	return page, resp, nil
+}
+
+// An ordersPage is a page of an orders list.
+type ordersPage []string
+
+func (p *ordersPage) decode(data []byte) error {
+	m, err := members(data)
+	if err != nil || len(m["orders"]) == 0 {
+		return err
+	}
+	return json.Unmarshal(m["orders"], (*[]string)(p))
 }
 
 // Post sends a signed request to any URL of the server, for what has no method

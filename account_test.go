@@ -15,6 +15,7 @@ import (
 )
 
 func TestAccountLifecycle(t *testing.T) {
+	claim(t, "8555-7.3-07")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{TermsOfService: "https://ca.test/terms", OmitLocation: true})
 		ctx, key := t.Context(), newKey(t)
@@ -65,6 +66,7 @@ func TestAccountLifecycle(t *testing.T) {
 }
 
 func TestBadContacts(t *testing.T) {
+	claim(t, "8555-7.3-02", "8555-7.3-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, contact := range []string{"", "admin@example.com", "mailto:", "mailto:a@example.com?subject=x", "mailto:a@example.com,b@example.com", "mailto:a b@example.com", "mailto:a", ":x"} {
@@ -161,6 +163,7 @@ func TestNewAccountWithoutLocation(t *testing.T) {
 }
 
 func TestExternalAccount(t *testing.T) {
+	claim(t, "8555-7.1.1-04")
 	t.Parallel()
 	mac := []byte("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
 	for _, alg := range []string{"", "HS256", "HS384", "HS512"} {
@@ -210,6 +213,7 @@ func TestExternalAccount(t *testing.T) {
 
 // Whatever becomes of the answer, the caller knows which key holds.
 func TestChangeKey(t *testing.T) {
+	claim(t, "8555-7.3.5-08")
 	t.Parallel()
 	refused := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrUnauthorized), Status: 403}}
 	for name, tt := range map[string]struct {
@@ -238,7 +242,7 @@ func TestChangeKey(t *testing.T) {
 						t.Fatal(err)
 					}
 					holds, dead = changed, f.account
-				} else if err == nil || tt.want != errAny && !errors.Is(err, tt.want) {
+				} else if err == nil || !errors.Is(tt.want, errAny) && !errors.Is(err, tt.want) {
 					t.Errorf("got %v, want %v", err, tt.want)
 				}
 				if _, err := holds.Info(t.Context()); err != nil {
@@ -255,6 +259,7 @@ func TestChangeKey(t *testing.T) {
 var errAny = errors.New("any error")
 
 func TestChangeKeyRefusals(t *testing.T) {
+	claim(t, "8555-7.3.5-09")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		ctx := t.Context()
@@ -304,6 +309,7 @@ func TestChangeKeyRefusals(t *testing.T) {
 }
 
 func TestOrdersList(t *testing.T) {
+	claim(t, "8555-7.1.2.1-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		var want []string
@@ -329,7 +335,10 @@ func TestOrdersList(t *testing.T) {
 			t.Error("the list has one page only: paging was not tested")
 		}
 		f.ca.Reset()
-		for range f.account.Orders(t.Context()) {
+		for u, err := range f.account.Orders(t.Context()) {
+			if u == "" || err != nil {
+				t.Errorf("got %q, %v", u, err)
+			}
 			break
 		}
 		if got := f.ca.Count(acmetest.KindOrders); got != 1 {
@@ -368,6 +377,7 @@ func TestOrdersList(t *testing.T) {
 }
 
 func TestPreAuthorization(t *testing.T) {
+	claim(t, "8555-7.4.1-02", "8555-7.1.4-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ReuseAuthorizations: true})
 		ctx := t.Context()
@@ -408,6 +418,7 @@ func TestDeactivationWithoutEffect(t *testing.T) {
 }
 
 func TestDirectory(t *testing.T) {
+	claim(t, "8555-7.1.1-05")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{Website: "https://ca.test/", CAAIdentities: []string{"ca.test"}, TermsOfService: "https://ca.test/terms"})
 		dir, err := f.client.Directory(t.Context())
@@ -428,7 +439,7 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("%d requests", got)
 		}
 		// A day later it is fetched again; a failure then costs nothing.
-		time.Sleep(25 * time.Hour)
+		pass(25 * time.Hour)
 		f.fault(acmetest.FaultAlways(acmetest.KindDirectory, acmetest.Fault{Status: 404}))
 		if again, err := f.client.Directory(t.Context()); err != nil || again != dir {
 			t.Errorf("CA is down: %v", err)
@@ -437,7 +448,7 @@ func TestDirectory(t *testing.T) {
 		if again, err := f.client.Directory(t.Context()); err != nil || again != dir || f.ca.Count("") != 2 {
 			t.Errorf("asked again at once: %d requests, %v", f.ca.Count(""), err)
 		}
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if again, err := f.client.Directory(t.Context()); err != nil || again == dir || f.ca.Count("") != 3 {
 			t.Errorf("an hour later: %v", err)
 		}
@@ -449,6 +460,7 @@ func TestDirectory(t *testing.T) {
 
 // What is odd in a directory does not matter; what is relative is made absolute.
 func TestOddDirectories(t *testing.T) {
+	claim(t, "8555-7.1.1-03")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		edit func(map[string]any)
@@ -496,14 +508,14 @@ func TestDirectoryIsSharedByConcurrentCallers(t *testing.T) {
 		first, cancel := context.WithCancel(t.Context())
 		errs := make(chan error, 11)
 		go func() { _, err := f.client.Directory(first); errs <- err }()
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		for range 9 {
 			go func() { _, err := f.client.Directory(t.Context()); errs <- err }()
 		}
 		brief, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer stop()
 		go func() { _, err := f.client.Directory(brief); errs <- err }()
-		time.Sleep(500 * time.Millisecond)
+		pass(500 * time.Millisecond)
 		cancel()
 		failed := 0
 		for range 11 {

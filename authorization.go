@@ -19,11 +19,14 @@ type Authorization struct {
 	Expires    time.Time // zero if the server did not say
 	RetryAfter time.Time // when the server wants to be asked again
 	Challenges []*Challenge
-	Raw        json.RawMessage // as served, with the members of extensions
+	Raw        json.RawMessage `json:",omitzero"` // as served, with the members of extensions
 }
 
-// UnmarshalJSON reads an authorization object. URL is not part of it.
-func (z *Authorization) UnmarshalJSON(data []byte) error {
+// maxChallenges bounds the challenges of an authorization that are looked at.
+const maxChallenges = 64
+
+// decode reads an authorization object. URL is not part of it.
+func (z *Authorization) decode(data []byte) error {
 	m, err := members(data)
 	if err != nil {
 		return err
@@ -40,9 +43,8 @@ func (z *Authorization) UnmarshalJSON(data []byte) error {
 	}
 	var challenges []json.RawMessage
 	optional(m["challenges"], &challenges)
-	for _, raw := range challenges {
-		var c *Challenge
-		if optional(raw, &c); c != nil {
+	for _, raw := range challenges[:min(len(challenges), maxChallenges)] {
+		if c := new(Challenge); isObject(raw) && c.decode(raw) == nil {
 			z.Challenges = append(z.Challenges, c)
 		}
 	}

@@ -3,12 +3,16 @@ package acme
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 )
 
-const cleanupTime = time.Minute
+const (
+	cleanupTime       = time.Minute
+	minAuthorizations = 1000 // that are read of an order, however few identifiers it has
+)
 
 // Authorize fulfils all that is pending in an order: it reads its
 // authorizations, has the solvers present what the server will look for, answers
@@ -85,18 +89,16 @@ func (w *authorizer) run(ctx context.Context) (*Order, error) {
 // read reads the order's authorizations.
 func (w *authorizer) read(ctx context.Context) ([]*Authorization, error) {
 	urls := slices.Compact(slices.Sorted(slices.Values(w.order.AuthorizationURLs)))
-	authzs := make([]*Authorization, len(urls))
-	errs := make([]error, len(urls))
-	concurrently(ctx, w.slots, len(urls), func(i int) {
-		authzs[i], errs[i] = w.account.Authorization(ctx, urls[i])
-	})
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
+	if limit := max(minAuthorizations, 4*len(w.order.Identifiers)); len(urls) > limit {
+		return nil, wrap(fmt.Errorf("%w: more than %d authorizations", ErrMalformedResponse, limit), "order %s", w.order.URL)
 	}
-	if err := contextError(ctx); err != nil {
-		return nil, wrap(err, "authorizations of %s", w.order.URL)
+	authzs := make([]*Authorization, len(urls))
+	err := concurrently(ctx, w.slots, len(urls), func(i int) (err error) {
+		authzs[i], err = w.account.Authorization(ctx, urls[i])
+		return err
+	})
+	if err != nil {
+		return nil, wrap(err, "order %s", w.order.URL)
 	}
 	return authzs, nil
 }
@@ -109,9 +111,15 @@ func (w *authorizer) assign(authzs []*Authorization) error {
 		if z.Status == StatusValid {
 			continue // its challenges must not be answered (§7.1.3)
 		}
+		// Solvers make paths and records of it. It need not be one that was
+		// ordered (§7.1.3), but it must be one.
+		id, err := z.Identifier.normalize()
+		z.Identifier = id
 		t := &task{authz: z, offered: z.Challenges}
 		w.tasks = append(w.tasks, t)
 		switch {
+		case err != nil:
+			t.err = &AuthorizationError{Authorization: z, Err: fmt.Errorf("%w: %w", ErrInvalidIdentifier, err)}
 		case z.isFinal(): // Let's Encrypt, ZeroSSL: an order that was used again
 			t.err = &AuthorizationError{Authorization: z, Challenge: z.failed()}
 		case !w.choose(t):
@@ -127,11 +135,19 @@ func (w *authorizer) assign(authzs []*Authorization) error {
 	return nil
 }
 
-// choose finds the solver that comes first, and a challenge that it supports.
+// choose finds the solver that comes first, and a challenge that it supports. A
+// challenge that was answered before a restart comes before all others: a second
+// one of its authorization must not be.
 func (w *authorizer) choose(t *task) bool {
+	answered := func(c *Challenge) bool { return c.Status == StatusProcessing }
+	open := func(c *Challenge) bool { return c.isOpen() && c.refused == "" }
+	return w.chooseOf(t, answered) || w.chooseOf(t, open)
+}
+
+func (w *authorizer) chooseOf(t *task, eligible func(*Challenge) bool) bool {
 	for i, s := range w.solvers {
 		for _, c := range t.offered {
-			if !c.isOpen() || c.refused != "" {
+			if !eligible(c) {
 				continue
 			}
 			attempt := newAttempt(w.account, t.authz, c)
@@ -165,6 +181,7 @@ const errStopped ClientError = "another batch failed"
 // solve has each solver present its batch, and answers the challenges of a batch
 // when it is ready. Batches run side by side.
 func (w *authorizer) solve(ctx context.Context) error {
+	outer := ctx
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	errs := make([]error, len(w.solvers))
@@ -187,11 +204,19 @@ func (w *authorizer) solve(ctx context.Context) error {
 		case err == nil || errors.Is(err, errStopped):
 		case ok:
 			solverErrors = append(solverErrors, err)
+		case outer.Err() == nil && w.anyFailed(): // which is why the order cannot succeed any more
+			solverErrors = append(solverErrors, err)
 		default:
 			return err
 		}
 	}
 	if solverErrors != nil {
+		_ = w.look(outer, 0)        // what is known is told
+		for _, t := range w.tasks { // what the other batches failed with
+			if _, told := errors.AsType[*SolverError](t.err); t.err != nil && !told {
+				solverErrors = append(solverErrors, t.err)
+			}
+		}
 		return w.failure(solverErrors)
 	}
 	return nil
@@ -231,14 +256,7 @@ func (w *authorizer) solveBatch(ctx context.Context, s Solver, batch []*task) er
 		}
 		return failed
 	}
-	errs := make([]error, len(batch))
-	concurrently(ctx, w.slots, len(batch), func(i int) { errs[i] = w.respond(ctx, batch[i]) })
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	if err := contextError(ctx); err != nil {
+	if err = concurrently(ctx, w.slots, len(batch), func(i int) error { return w.respond(ctx, batch[i]) }); err != nil {
 		return wrap(err, "order %s", w.order.URL)
 	}
 	return nil
@@ -248,6 +266,9 @@ func (w *authorizer) solveBatch(ctx context.Context, s Solver, batch []*task) er
 // task's failure; the error is of anything else.
 func (w *authorizer) respond(ctx context.Context, t *task) error {
 	c := t.attempt.Challenge
+	if t.retries > 0 {
+		c = t.answer
+	}
 	if c.Status == StatusProcessing {
 		t.answer = c // answered before a restart
 		return nil
@@ -255,7 +276,9 @@ func (w *authorizer) respond(ctx context.Context, t *task) error {
 	answer, err := w.account.RespondChallenge(ctx, c.URL, t.attempt.Response)
 	traceResponded(ctx, t.attempt, answer, err)
 	if err == nil {
-		t.answer = answer
+		if t.answer = answer; answer.Type == "" {
+			answer.Type = c.Type
+		}
 		if z := t.authz; answer.Status == StatusInvalid {
 			if z, err = w.account.Authorization(ctx, z.URL); err == nil {
 				t.authz = z // for the error, and for what is left to deactivate
@@ -265,7 +288,7 @@ func (w *authorizer) respond(ctx context.Context, t *task) error {
 		return nil
 	}
 	p, ok := asProblem(err)
-	if !ok || isRateLimit(p) || p.Status >= 500 {
+	if !ok || isRateLimit(p) || p.Status >= 500 || p.Operation != OpRespondChallenge {
 		return err
 	}
 	// Another order may have made the authorization valid in the meantime.
@@ -275,6 +298,10 @@ func (w *authorizer) respond(ctx context.Context, t *task) error {
 		return readErr
 	}
 	t.authz = z
+	if now := z.challenge(c.URL); now != nil && now.Status == StatusProcessing && z.Status == StatusPending {
+		t.answer = now // somebody else answered it
+		return nil
+	}
 	if t.valid = z.Status == StatusValid; !t.valid {
 		t.err = &AuthorizationError{Authorization: z, Challenge: c, Err: err}
 	}
@@ -304,14 +331,17 @@ func (w *authorizer) cleanUp() {
 // far as the server lets it. Others leave such authorizations behind until they
 // expire or a limit is reached.
 func (w *authorizer) abandon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
+	defer cancel()
 	var pending []string
 	for _, t := range w.tasks {
-		if t.authz.Status == StatusPending && !t.valid {
+		if t.authz.Status == StatusPending && !t.succeeded() {
 			pending = append(pending, t.authz.URL)
 		}
 	}
-	concurrently(ctx, w.slots, len(pending), func(i int) {
+	_ = concurrently(ctx, w.slots, len(pending), func(i int) error { // as far as it goes
 		err := w.account.DeactivateAuthorization(ctx, pending[i])
 		traceDeactivated(ctx, w.account, pending[i], err)
+		return nil
 	})
 }

@@ -24,15 +24,21 @@ const (
 // certificate first, then those that certify it.
 type Certificate struct {
 	URL           string
-	PEM           []byte   // exactly as served; only CERTIFICATE blocks are in it
+	PEM           []byte   // as served, less what is no certificate; only CERTIFICATE blocks are in it
 	AlternateURLs []string // of other chains for the same certificate
 }
 
 // Chain parses the certificates of the chain, the end-entity certificate first.
-func (c *Certificate) Chain() ([]*x509.Certificate, error) { return parseChain(c.PEM) }
+func (c *Certificate) Chain() ([]*x509.Certificate, error) {
+	chain, err := parseChain(c.PEM)
+	if err != nil {
+		return nil, wrap(err, "certificate %s", quoteIfOdd(c.URL))
+	}
+	return chain, nil
+}
 
-// parseChain reads a PEM file of certificates. Text around the blocks is let
-// pass; a block of any other kind makes the whole file invalid (§9.1, §11.4): it
+// parseChain reads a PEM file of certificates. Text around the blocks is passed
+// over; a block of any other kind makes the whole file invalid (§9.1, §11.4): it
 // could be a key that replaces the caller's.
 func parseChain(data []byte) ([]*x509.Certificate, error) {
 	blocks, err := countBlocks(data)
@@ -75,6 +81,33 @@ func countBlocks(data []byte) (n int, err error) {
 	}
 }
 
+// inOrder reports whether each certificate is followed by its issuer, going by
+// the names (§9.1).
+func inOrder(chain []*x509.Certificate) bool {
+	for i, issuer := range chain[1:] {
+		if !bytes.Equal(chain[i].RawIssuer, issuer.RawSubject) {
+			return false
+		}
+	}
+	return true
+}
+
+// onlyCertificates returns a file as it is, or if there is more in it than its
+// certificates and white space, these alone: text does not belong there (§9.1,
+// §11.4), and could mean something to a program that reads the file.
+func onlyCertificates(data []byte, chain []*x509.Certificate) []byte {
+	var only []byte
+	for _, cert := range chain {
+		only = append(only, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+	}
+	if bytes.Equal(withoutSpace(data), withoutSpace(only)) {
+		return data
+	}
+	return only
+}
+
+func withoutSpace(data []byte) []byte { return bytes.Join(bytes.Fields(data), nil) }
+
 // Match reports whether the end-entity certificate is the one that was asked
 // for: it is valid for all of the identifiers, and its key is pub. The error Is
 // ErrCertificateMismatch. Names beyond those are let pass, since some CAs add
@@ -98,9 +131,10 @@ func (c *Certificate) Match(ids []Identifier, pub crypto.PublicKey) error {
 // not find.
 const downloadTime = 10 * time.Second
 
-// Certificate downloads a certificate chain (§7.4.2). Nothing but certificates
-// may be in it: the error Is ErrInvalidChain. A 404 is asked again for some
-// seconds, since Let's Encrypt's replicas may not have it at once.
+// Certificate downloads a certificate chain (§7.4.2). No other PEM blocks may be
+// in it: the error Is ErrInvalidChain. Text around the certificates is left out.
+// A 404 is asked again for some seconds, since Let's Encrypt's replicas may not
+// have it at once.
 func (a *Account) Certificate(ctx context.Context, url string) (*Certificate, error) {
 	var cert *Certificate
 	start := time.Now()
@@ -108,6 +142,9 @@ func (a *Account) Certificate(ctx context.Context, url string) (*Certificate, er
 		got, err := a.download(ctx, url)
 		if isNotFound(err) && time.Since(start) < downloadTime {
 			p, _ := asProblem(err)
+			if p.RetryAfter.After(start.Add(downloadTime)) {
+				return false, state{}, err
+			}
 			return false, state{retryAfter: p.RetryAfter, reason: p}, nil
 		}
 		cert = got
@@ -129,11 +166,15 @@ func (a *Account) download(ctx context.Context, url string) (*Certificate, error
 		return nil, err
 	}
 	// The Content-Type is not looked at: step-ca has sent none, proxies change it.
-	if _, err := parseChain(resp.Body); err != nil {
+	chain, err := parseChain(resp.Body)
+	if err != nil {
 		return nil, wrap(err, "%s %s", OpCertificate, url)
 	}
+	if !inOrder(chain) {
+		a.client.log(ctx, slog.LevelWarn, "acme: certificate chain out of order", urlAttr(url))
+	}
 	alternates := resp.Links("alternate")
-	return &Certificate{URL: url, PEM: resp.Body, AlternateURLs: alternates[:min(len(alternates), maxAlternates)]}, nil
+	return &Certificate{URL: url, PEM: onlyCertificates(resp.Body, chain), AlternateURLs: alternates[:min(len(alternates), maxAlternates)]}, nil
 }
 
 // Certificates iterates over the chains for a certificate (§7.4.2): the default
@@ -156,7 +197,8 @@ func (a *Account) Certificates(ctx context.Context, url string) iter.Seq2[*Certi
 // A RevocationReason tells why a certificate is revoked (RFC 5280 §5.3.1).
 type RevocationReason int
 
-// Revocation reasons. Many servers take only some of them.
+// Revocation reasons; there are no others. Many servers take only some of them.
+// ReasonUnspecified is not sent: RFC 5280 wants it left out.
 const (
 	ReasonUnspecified          RevocationReason = 0
 	ReasonKeyCompromise        RevocationReason = 1
@@ -170,6 +212,14 @@ const (
 	ReasonAACompromise         RevocationReason = 10
 )
 
+// check finds numbers that are no reason code.
+func (r RevocationReason) check() error {
+	if r < ReasonUnspecified || r > ReasonAACompromise || r == 7 {
+		return fmt.Errorf("%w: %d is no reason code (RFC 5280 §5.3.1)", ErrBadRevocationReason, int(r))
+	}
+	return nil
+}
+
 // RevokeCertificate revokes a certificate, by DER or PEM, that the account
 // ordered or whose identifiers it has authorizations for (§7.6).
 // errors.Is(err, ErrAlreadyRevoked) tells that it was revoked before.
@@ -177,8 +227,7 @@ func (a *Account) RevokeCertificate(ctx context.Context, cert []byte, reason Rev
 	if a.err != nil {
 		return wrap(a.err, "%s", OpRevokeCert)
 	}
-	_, err := a.client.revoke(ctx, a.key, a.url, cert, reason)
-	return err
+	return a.client.revoke(ctx, a.key, a.url, cert, reason)
 }
 
 // RevokeCertificate revokes a certificate, by DER or PEM, with the certificate's
@@ -188,27 +237,33 @@ func (c *Client) RevokeCertificate(ctx context.Context, key crypto.Signer, cert 
 	if err != nil {
 		return wrap(err, "%s", OpRevokeCert)
 	}
-	_, err = c.revoke(ctx, k, "", cert, reason)
-	return err
+	return c.revoke(ctx, k, "", cert, reason)
 }
 
-func (c *Client) revoke(ctx context.Context, key *signingKey, account string, cert []byte, reason RevocationReason) (*Response, error) {
+func (c *Client) revoke(ctx context.Context, key *signingKey, account string, cert []byte, reason RevocationReason) error {
+	if err := reason.check(); err != nil {
+		return wrap(err, "%s", OpRevokeCert)
+	}
 	leaf, err := parseLeaf(cert)
 	if err != nil {
-		return nil, wrap(err, "%s", OpRevokeCert)
+		return wrap(err, "%s", OpRevokeCert)
 	}
 	if account == "" && !key.isKey(leaf.PublicKey) {
-		return nil, wrap(fmt.Errorf("%w: its key is another one", ErrCertificateMismatch), "%s", OpRevokeCert)
+		return wrap(fmt.Errorf("%w: its key is another one", ErrCertificateMismatch), "%s", OpRevokeCert)
 	}
 	url, err := c.offered(ctx, OpRevokeCert, func(d *Directory) string { return d.RevokeCertURL })
 	if err != nil {
-		return nil, err
+		return err
 	}
 	body := map[string]any{"certificate": base64url(leaf.Raw)}
 	if reason != ReasonUnspecified {
 		body["reason"] = reason
 	}
-	return c.signed(ctx, OpRevokeCert, key, account, url, body)
+	_, err = c.signed(ctx, OpRevokeCert, key, account, url, body)
+	if p, ok := asProblem(err); ok && p.repeated && p.Type == ErrAlreadyRevoked {
+		return nil // the first try, whose answer was lost, had done it
+	}
+	return err
 }
 
 // parseLeaf reads the first certificate of a PEM file, or a DER certificate.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -41,26 +42,26 @@ func (k KeyAuthorization) LogValue() slog.Value { return slog.StringValue("[key 
 type Challenge struct {
 	URL        string
 	Type       ChallengeType
-	Status     Status    // StatusPending if the server did not say (§8)
-	Token      string    // base64url; empty if the type has none, or if the server's is not base64url
-	Validated  time.Time // zero until then
-	Error      *Problem  // of the last validation, also while the server goes on trying
-	RetryAfter time.Time // when to read it again, if the server said
-	Raw        json.RawMessage
+	Status     Status          // StatusPending if the server did not say (§8)
+	Token      string          // base64url; empty if the type has none, or if the server's is not base64url
+	Validated  time.Time       // zero until then
+	Error      *Problem        // of the last validation, also while the server goes on trying
+	RetryAfter time.Time       // when to read it again, if the server said
+	Raw        json.RawMessage `json:",omitzero"`
 
 	refused string // a token that is not base64url
 }
 
-// UnmarshalJSON reads a challenge object. A token that is not base64url is left
+// decode reads a challenge object. A token that is not base64url is left
 // out: tokens end up in paths and names, and made files of an attacker's choice
 // in other clients (CVE-2026-40611).
-func (c *Challenge) UnmarshalJSON(data []byte) error {
+func (c *Challenge) decode(data []byte) error {
 	m, err := members(data)
 	if err != nil {
 		return err
 	}
 	*c = Challenge{
-		URL:       text(m["url"]),
+		URL:       link(m["url"]),
 		Type:      ChallengeType(text(m["type"])),
 		Status:    Status(text(m["status"])),
 		Validated: date(m["validated"]),
@@ -69,7 +70,7 @@ func (c *Challenge) UnmarshalJSON(data []byte) error {
 	if c.Status == "" {
 		c.Status = StatusPending
 	}
-	optional(m["error"], &c.Error)
+	c.Error = embeddedProblem(m["error"])
 	if token := text(m["token"]); isBase64URL(token) {
 		c.Token = token
 	} else {
@@ -94,7 +95,7 @@ func (a *Account) RespondChallenge(ctx context.Context, url string, response any
 		response = struct{}{}
 	}
 	c, err := a.challenge(ctx, OpRespondChallenge, url, response)
-	if err == nil || !isTransient(err) || ctx.Err() != nil {
+	if err == nil || !isTransient(err) && !errors.Is(err, ErrMalformedResponse) || ctx.Err() != nil {
 		return c, err
 	}
 	if read, lookErr := a.challenge(ctx, OpChallenge, url, nil); lookErr != nil || read.Status != StatusPending || read.Error != nil {
@@ -102,6 +103,9 @@ func (a *Account) RespondChallenge(ctx context.Context, url string, response any
 			return nil, err
 		}
 		return read, nil
+	}
+	if !a.client.mayRepeat(ctx, 1, err) {
+		return nil, err
 	}
 	return a.challenge(ctx, OpRespondChallenge, url, response)
 }

@@ -30,11 +30,12 @@ type Client struct {
 	// HTTPClient sends the requests. It is used as it is, but for redirects,
 	// which a signed request never follows, and it is never modified. Private
 	// roots, proxies and client certificates are set in its Transport. For
-	// HTTP/1.1, set the Transport's MaxIdleConnsPerHost to at least the
-	// concurrency, or connections are closed that will be needed again.
+	// HTTP/1.1, set the Transport's MaxConnsPerHost and MaxIdleConnsPerHost to the
+	// concurrency: else net/http opens connections that it does not need, and
+	// closes those that it will need again.
 	//
-	// Nil stands for a client of this Client's own, with net/http's defaults,
-	// the proxy of the environment included.
+	// Nil stands for a client of this Client's own, with net/http's defaults, the
+	// proxy of the environment included, and up to 8 connections to a host.
 	HTTPClient *http.Client
 
 	// UserAgent names the application and how to reach its makers:
@@ -47,7 +48,7 @@ type Client struct {
 	Language string
 
 	// Logger gets one Debug record a request, Info for state changes, Warn for
-	// retries and failed clean-ups. Nil is silent. Keys, nonces, tokens and
+	// retries, failed clean-ups and chains that are out of order. Nil is silent. Keys, nonces, tokens and
 	// request bodies are never logged.
 	Logger *slog.Logger
 
@@ -55,7 +56,8 @@ type Client struct {
 	// attempt-th time (1, 2, …), after a lost connection, a 5xx or a short rate
 	// limit; retryAfter is what the server asked for, or 0. A negative answer
 	// gives up. Nil stands for DefaultBackoff. What may be sent again at all is
-	// not up to Backoff, nor are rejected nonces.
+	// not up to Backoff, nor are rejected nonces. A Retry-After is never undercut:
+	// where Backoff answers less, the call waits that long.
 	Backoff func(attempt int, retryAfter time.Duration) time.Duration
 
 	// MaxBodyBytes bounds each response body; 0 stands for 1 MiB. Certificate
@@ -86,13 +88,22 @@ func (c *Client) Account(key crypto.Signer, url string) *Account {
 }
 
 // String returns the directory URL alone.
-func (c *Client) String() string { return "acme.Client(" + c.DirectoryURL + ")" }
+func (c *Client) String() string { return "acme.Client(" + redacted(c.DirectoryURL) + ")" }
 
 // GoString returns the directory URL alone.
 func (c *Client) GoString() string { return c.String() }
 
 // LogValue returns the directory URL alone.
-func (c *Client) LogValue() slog.Value { return slog.StringValue(c.DirectoryURL) }
+func (c *Client) LogValue() slog.Value { return slog.StringValue(redacted(c.DirectoryURL)) }
+
+// redacted returns a URL without a password.
+func redacted(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "no URL"
+	}
+	return u.Redacted()
+}
 
 // httpClient returns the client to send a request with. Redirects are followed
 // for unsigned requests only, and to acceptable URLs only.
@@ -131,7 +142,8 @@ func newHTTPClient() *http.Client {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    30 * time.Second, // keyon takes more than 15
 		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    64,
+		MaxConnsPerHost:        defaultConcurrency, // HTTP/1.1; HTTP/2 needs one
+		MaxIdleConnsPerHost:    defaultConcurrency,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 	}}
@@ -142,7 +154,7 @@ func newHTTPClient() *http.Client {
 func (c *Client) checkURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s is no URL", ErrInsecureURL, quote(raw))
+		return nil, fmt.Errorf("%w: it cannot be parsed", ErrInsecureURL) // it may have a password
 	}
 	secure := u.Scheme == "https" || u.Scheme == "http" && c.AllowHTTP && isLoopback(u.Hostname())
 	if !secure || u.Host == "" || u.User != nil {

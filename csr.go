@@ -18,11 +18,11 @@ import (
 func NewCSR(key crypto.Signer) func(context.Context, []Identifier) ([]byte, error) {
 	return func(_ context.Context, ids []Identifier) ([]byte, error) {
 		if key == nil {
-			return nil, ErrNoKey
+			return nil, wrap(ErrNoKey, "CSR")
 		}
 		ids, err := normalizeIdentifiers(ids)
 		if err != nil {
-			return nil, err
+			return nil, wrap(err, "CSR")
 		}
 		var template x509.CertificateRequest
 		for _, id := range ids {

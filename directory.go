@@ -32,7 +32,7 @@ type Directory struct {
 	KeyChangeURL   string
 	RenewalInfoURL string // RFC 9773
 	Meta           DirectoryMeta
-	Raw            json.RawMessage // as served
+	Raw            json.RawMessage `json:",omitzero"` // as served
 }
 
 // DirectoryMeta is what a server says of itself (§9.7.6). Everything is
@@ -54,7 +54,13 @@ type directoryCache struct {
 	mu     sync.Mutex
 	dir    *Directory
 	at     time.Time
-	flight chan struct{} // closed when the fetch under way is over
+	flight *fetching
+}
+
+// A fetching is a fetch under way, for all who wait for it.
+type fetching struct {
+	over chan struct{}
+	err  error // unless it is the leader's context that ended
 }
 
 // Directory returns the server's directory (§7.1.1). It is fetched when it is
@@ -70,14 +76,17 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 		}
 		flight := d.flight
 		if flight == nil {
-			d.flight = make(chan struct{})
+			d.flight = &fetching{over: make(chan struct{})}
 		}
 		d.mu.Unlock()
 		if flight == nil {
 			return c.refreshDirectory(ctx)
 		}
 		select {
-		case <-flight: // look again: its leader's context may have ended
+		case <-flight.over:
+			if flight.err != nil {
+				return nil, flight.err
+			} // else look again: its leader's context may have ended
 		case <-ctx.Done():
 			return nil, wrap(contextError(ctx), "%s %s", OpDirectory, c.DirectoryURL)
 		}
@@ -90,8 +99,9 @@ func (c *Client) refreshDirectory(ctx context.Context) (*Directory, error) {
 	d := &c.directory
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	close(d.flight)
+	f := d.flight
 	d.flight = nil
+	defer close(f.over)
 	if err == nil {
 		d.dir, d.at = dir, time.Now()
 		return dir, nil
@@ -100,6 +110,9 @@ func (c *Client) refreshDirectory(ctx context.Context) (*Directory, error) {
 		c.log(ctx, slog.LevelWarn, "acme: keeping the old directory", slog.String("acme.error", err.Error()))
 		d.at = time.Now().Add(time.Hour - directoryLifetime) // try again in an hour
 		return d.dir, nil
+	}
+	if ctx.Err() == nil {
+		f.err = err
 	}
 	return nil, err
 }
@@ -124,27 +137,25 @@ func (c *Client) fetchDirectory(ctx context.Context) (*Directory, error) {
 	return dir, nil
 }
 
-// UnmarshalJSON reads a directory object. Members of the wrong type count as
+// decode reads a directory object. Members of the wrong type count as
 // missing: Let's Encrypt adds a random one, for clients that read too much.
-func (d *Directory) UnmarshalJSON(data []byte) error {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(data, &m); err != nil {
+func (d *Directory) decode(data []byte) error {
+	m, err := members(data)
+	if err != nil {
 		return err
 	}
 	*d = Directory{
-		NewNonceURL:    text(m["newNonce"]),
-		NewAccountURL:  text(m["newAccount"]),
-		NewOrderURL:    text(m["newOrder"]),
-		NewAuthzURL:    text(m["newAuthz"]),
-		RevokeCertURL:  text(m["revokeCert"]),
-		KeyChangeURL:   text(m["keyChange"]),
-		RenewalInfoURL: text(m["renewalInfo"]),
+		NewNonceURL:    link(m["newNonce"]),
+		NewAccountURL:  link(m["newAccount"]),
+		NewOrderURL:    link(m["newOrder"]),
+		NewAuthzURL:    link(m["newAuthz"]),
+		RevokeCertURL:  link(m["revokeCert"]),
+		KeyChangeURL:   link(m["keyChange"]),
+		RenewalInfoURL: link(m["renewalInfo"]),
 		Raw:            append(json.RawMessage(nil), data...),
 	}
 	var meta map[string]json.RawMessage
-	if json.Unmarshal(m["meta"], &meta) != nil {
-		return nil
-	}
+	optional(m["meta"], &meta)
 	d.Meta = DirectoryMeta{
 		TermsOfService: text(meta["termsOfService"]),
 		Website:        text(meta["website"]),
@@ -173,5 +184,5 @@ func (c *Client) offered(ctx context.Context, member Operation, pick func(*Direc
 	if u := pick(dir); u != "" {
 		return u, nil
 	}
-	return "", unsupported("the server at %s offers no %s", c.DirectoryURL, member)
+	return "", unsupported("the server at %s offers no %s", redacted(c.DirectoryURL), member)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // The first program of the README, but for the two keys.
-func Example() {
+func Example() { //nolint:testableexamples // it would ask a real CA; TestReadme compares it
 	var ctx, accountKey, certKey = context.Background(), crypto.Signer(nil), crypto.Signer(nil)
 
 	client := &acme.Client{

@@ -1,12 +1,9 @@
-package acme_test
+package acme
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/seed-aa0b9f56/acme"
 )
 
 // What a server sends is decoded without a panic, and what comes out is fit for
@@ -16,8 +13,8 @@ func FuzzDirectory(f *testing.F) {
 	f.Add([]byte(`{"newNonce":"https://ca.test/n","newAccount":"/a","meta":{"caaIdentities":["ca.test"],"profiles":{"p":""},"externalAccountRequired":true}}`))
 	f.Add([]byte(`{"meta":[1],"newOrder":5,"keyChange":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var d acme.Directory
-		if json.Unmarshal(data, &d) != nil {
+		var d Directory
+		if d.decode(data) != nil {
 			return
 		}
 		if len(d.NewOrderURL) > 8<<10 || len(d.Meta.TermsOfService) > 8<<10 {
@@ -30,11 +27,11 @@ func FuzzOrder(f *testing.F) {
 	f.Add([]byte(`{"status":"valid","expires":"2016-01-20T14:09:07.99Z","identifiers":[{"type":"dns","value":"a"}],"authorizations":["/1"],"error":{"type":"caa"}}`))
 	f.Add([]byte(`{"status":5,"expires":"","authorizations":null,"error":{}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var o acme.Order
-		if json.Unmarshal(data, &o) != nil {
+		var o Order
+		if o.decode(data) != nil {
 			return
 		}
-		text := (&acme.OrderError{Order: &o}).Error()
+		text := (&OrderError{Order: &o}).Error()
 		if strings.ContainsAny(text, "\n\r\x1b\x00") {
 			t.Errorf("unfit text %q", text)
 		}
@@ -50,8 +47,8 @@ func FuzzAuthorization(f *testing.F) {
 	f.Add([]byte(`{"status":"pending","identifier":{"type":"dns","value":"a"},"wildcard":true,"challenges":[{"type":"http-01","url":"/c","token":"abc","status":"pending"}]}`))
 	f.Add([]byte(`{"challenges":[null,5,{"token":"../x"},{"error":{},"validated":"x"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var z acme.Authorization
-		if json.Unmarshal(data, &z) != nil {
+		var z Authorization
+		if z.decode(data) != nil {
 			return
 		}
 		for _, c := range z.Challenges {
@@ -59,7 +56,7 @@ func FuzzAuthorization(f *testing.F) {
 				t.Errorf("a token came through: %q", c.Token)
 			}
 		}
-		for _, err := range []error{&acme.AuthorizationError{Authorization: &z}, &acme.NoSolverError{Authorization: &z}} {
+		for _, err := range []error{&AuthorizationError{Authorization: &z}, &NoSolverError{Authorization: &z}} {
 			if text := err.Error(); strings.ContainsAny(text, "\n\r\x1b\x00") {
 				t.Errorf("unfit text %q", text)
 			}
@@ -70,15 +67,29 @@ func FuzzAuthorization(f *testing.F) {
 func FuzzAccount(f *testing.F) {
 	f.Add([]byte(`{"status":"valid","contact":["mailto:a@b.c"],"orders":"/o","externalAccountBinding":{}}`))
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		var i acme.AccountInfo
-		_ = json.Unmarshal(data, &i) //nolint:errcheck // no panic is all
+		var i AccountInfo
+		_ = i.decode(data) // no panic is all
 	})
 }
 
 func FuzzRenewalInfo(f *testing.F) {
 	f.Add([]byte(`{"suggestedWindow":{"start":"2025-01-02T04:00:00Z","end":"2025-01-03T04:00:00Z"}}`))
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		var r acme.RenewalInfo
-		_ = json.Unmarshal(data, &r) //nolint:errcheck // no panic is all
+		var r RenewalInfo
+		_ = r.decode(data) // no panic is all
+	})
+}
+
+func FuzzProblem(f *testing.F) {
+	f.Add([]byte(`{"type":"caa","detail":"x","status":4,"subproblems":[{"type":"dns","identifier":{"type":"dns","value":"a"}}]}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p := new(Problem)
+		if p.decode(data) != nil {
+			return
+		}
+		if text := p.Error(); len(text) > 64<<10 || strings.ContainsAny(text, "\n\r\x1b\x00") {
+			t.Errorf("%q: unfit text %q", data, text)
+		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 // The payload of each kind of request, byte for byte: a misspelt or superfluous
 // member shows here ("Profile", "expires"). -update writes the files.
 func TestGoldenPayloads(t *testing.T) {
+	claim(t, "8555-7.3-01", "8555-7.3.1-01")
 	bubble(t, func(t *testing.T) {
 		mac := bytes.Repeat([]byte("k"), 64)
 		f := newFixture(t, acmetest.Options{ExternalAccounts: map[string][]byte{"kid-1": mac}, Profiles: map[string]string{"short": ""}})
@@ -74,7 +75,7 @@ func TestGoldenPayloads(t *testing.T) {
 		}
 		check("newOrder", acmetest.KindNewOrder)
 		// Members of extensions; the CA minds, which does not matter here.
-		_, _ = f.account.NewOrder(ctx, acme.OrderRequest{ //nolint:errcheck // see above
+		_, _ = f.account.NewOrder(ctx, acme.OrderRequest{ // see above
 			Identifiers: acme.DNS("a.example"), Replaces: "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", Extra: map[string]any{"auto-renewal": map[string]any{"lifetime": 86400}},
 		})
 		check("newOrder-extensions", acmetest.KindNewOrder)

@@ -160,6 +160,7 @@ type plainServer struct {
 }
 
 func newPlainServer(t testing.TB, h http.Handler) *plainServer {
+	t.Helper()
 	s := &plainServer{Server: httptest.NewUnstartedServer(h)}
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -195,6 +196,9 @@ func (s testSolver) Present(ctx context.Context, batch []*acme.Attempt) (acme.Cl
 }
 
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// pass lets synthetic time pass.
+func pass(d time.Duration) { <-time.After(d) }
 
 // synctestRun runs f in synthetic time, not in parallel with others.
 func synctestRun(t *testing.T, f func(t *testing.T)) {

@@ -130,23 +130,29 @@ func normalizeAddress(s string) (string, error) {
 }
 
 // missingFrom returns the identifiers of want that have is without, comparing
-// normal forms.
+// normal forms. have may come from a server, and be long: only where something
+// is missing at first sight is it normalized, and only up to a bound.
 func missingFrom(have, want []Identifier) []Identifier {
-	var missing []Identifier
-	for _, id := range want {
-		if !slices.ContainsFunc(have, id.same) {
-			missing = append(missing, id)
+	known := make(map[Identifier]bool, len(have))
+	for _, id := range have {
+		known[id] = true
+	}
+	isMissing := func(id Identifier) bool {
+		n, err := id.normalize()
+		return !known[id] && (err != nil || !known[n])
+	}
+	if !slices.ContainsFunc(want, isMissing) {
+		return nil
+	}
+	for _, id := range have[:min(len(have), maxNormalized)] {
+		if n, err := id.normalize(); err == nil {
+			known[n] = true
 		}
 	}
-	return missing
+	return slices.DeleteFunc(slices.Clone(want), func(id Identifier) bool { return !isMissing(id) })
 }
 
-// same reports whether two identifiers have the same normal form.
-func (id Identifier) same(other Identifier) bool {
-	a, errA := id.normalize()
-	b, errB := other.normalize()
-	return errA == nil && errB == nil && a == b || id == other
-}
+const maxNormalized = 5000 // identifiers of one list
 
 // identifierList names identifiers for an error.
 func identifierList(ids []Identifier) string {

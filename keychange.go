@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"net/http"
 )
 
 // ChangeKey gives the account another key (§7.3.5) and returns a handle with it;
@@ -30,7 +31,7 @@ func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, e
 		return nil, err
 	}
 	changed := &Account{client: a.client, key: k, url: a.url}
-	for range 2 {
+	for n := range 2 {
 		var inner json.RawMessage
 		if inner, err = k.changeFrom(a.key, a.url, url); err != nil {
 			return nil, wrap(err, "%s %s", OpKeyChange, url)
@@ -38,8 +39,11 @@ func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, e
 		if _, err = a.post(ctx, OpKeyChange, url, inner); err == nil {
 			return changed, nil
 		}
-		if !isTransient(err) {
-			return nil, keyChangeError(err)
+		if p, ok := asProblem(err); ok && (p.Status < 500 || p.Status == http.StatusNotImplemented) {
+			return nil, keyChangeError(err) // a refusal
+		}
+		if ctx.Err() != nil {
+			return nil, wrap(series{ErrKeyUnknown, err}, "%s", OpKeyChange)
 		}
 		// The answer was lost: the new key knows whether it holds.
 		found, lookErr := a.client.FindAccount(ctx, key)
@@ -50,6 +54,8 @@ func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, e
 			return nil, wrap(series{err, ErrKeyInUse, errors.New(quoteIfOdd(found.url))}, "%s", OpKeyChange)
 		case !errors.Is(lookErr, ErrAccountDoesNotExist):
 			return nil, wrap(series{ErrKeyUnknown, err, lookErr}, "%s", OpKeyChange)
+		case n > 0 || !a.client.mayRepeat(ctx, 1, err):
+			return nil, keyChangeError(err)
 		}
 	}
 	return nil, keyChangeError(err)

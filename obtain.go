@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -59,7 +60,8 @@ const maxOrders = 5
 // The error tells what to do: an [*AuthorizeError] names each identifier that
 // failed and why, an [*OrderError] the server's reason, a [*Problem] anything
 // else that the server refused, with the time to come back if there is one; a
-// [*WaitError] says that ctx ended first.
+// [*WaitError] says that ctx ended first. Give ctx a deadline: without one, Obtain
+// waits for as long as the server leaves the order open.
 func (a *Account) Obtain(ctx context.Context, req CertificateRequest) (*Certificate, error) {
 	if req.CSR == nil {
 		return nil, wrap(ErrNoCSR, "%s", OpNewOrder)
@@ -88,11 +90,12 @@ func (a *Account) Obtain(ctx context.Context, req CertificateRequest) (*Certific
 // (another account's certificate), malformed (HARICA) or a 500 (Pebble).
 func newOrder(ctx context.Context, a *Account, req OrderRequest) (*Order, error) {
 	o, err := a.NewOrder(ctx, req)
-	if p, refused := asProblem(err); refused && req.Replaces != "" && !isRateLimit(p) {
-		req.Replaces = ""
-		return a.NewOrder(ctx, req)
+	p, refused := asProblem(err)
+	if !refused || req.Replaces == "" || isRateLimit(p) || p.Status > http.StatusInternalServerError || !p.RetryAfter.IsZero() {
+		return o, err
 	}
-	return o, err
+	req.Replaces = ""
+	return a.NewOrder(ctx, req)
 }
 
 // maxSteps bounds the state changes of one order that Complete follows.
@@ -109,6 +112,13 @@ func (a *Account) Complete(ctx context.Context, o *Order, req CertificateRequest
 	if req.CSR == nil {
 		return nil, wrap(ErrNoCSR, "order %s", o.URL)
 	}
+	if len(o.Identifiers) == 0 { // Entrust leaves them out of a valid order
+		ids, err := normalizeIdentifiers(req.OrderRequest.Identifiers)
+		if err != nil {
+			return nil, wrap(err, "order %s", o.URL)
+		}
+		o = o.keeping(&Order{Identifiers: ids})
+	}
 	var csr []byte
 	for range maxSteps {
 		if o.Status == StatusValid {
@@ -116,6 +126,9 @@ func (a *Account) Complete(ctx context.Context, o *Order, req CertificateRequest
 		}
 		next, err := advance(ctx, a, o, req, &csr)
 		if err != nil {
+			return nil, err
+		}
+		if err := next.unchanged(o); err != nil {
 			return nil, err
 		}
 		o = next.keeping(o)
@@ -138,11 +151,17 @@ func advance(ctx context.Context, a *Account, o *Order, req CertificateRequest, 
 		limited, cancel := context.WithTimeout(ctx, acceptTime)
 		defer cancel()
 		next, err := a.WaitOrder(limited, o.URL, StatusProcessing, StatusValid)
-		if _, late := errors.AsType[*WaitError](err); late && ctx.Err() == nil {
-			*csr = nil
-			return o, nil
+		w, late := errors.AsType[*WaitError](err)
+		switch {
+		case !late || ctx.Err() != nil:
+			return next, err
+		case time.Until(w.RetryAfter) > 0:
+			if err := pauseUntil(ctx, o.URL, o.Status, w.RetryAfter); err != nil {
+				return nil, err
+			}
+			return a.Order(ctx, o.URL)
 		}
-		return next, err
+		return submit(ctx, a, o, req, csr)
 	case o.Status == StatusProcessing:
 		if err := pauseUntil(ctx, o.URL, o.Status, o.RetryAfter); err != nil {
 			return nil, err
@@ -154,15 +173,22 @@ func advance(ctx context.Context, a *Account, o *Order, req CertificateRequest, 
 	return a.WaitOrder(ctx, o.URL, StatusPending, StatusReady, StatusProcessing, StatusValid)
 }
 
-// submit finalizes a ready order.
+// submit finalizes a ready order, with the CSR that was made before if there is
+// one: its key may exist only once.
 func submit(ctx context.Context, a *Account, o *Order, req CertificateRequest, csr *[]byte) (*Order, error) {
-	der, err := makeCSR(ctx, o, req)
-	if err != nil {
-		return nil, err
+	der, err := *csr, error(nil)
+	if der == nil {
+		if der, err = makeCSR(ctx, o, req); err != nil {
+			return nil, err
+		}
 	}
 	next, err := a.FinalizeOrder(ctx, o, der)
-	if errors.Is(err, ErrOrderNotReady) { // after all (Dogtag)
-		return a.WaitOrder(ctx, o.URL, StatusReady, StatusProcessing, StatusValid)
+	if errors.Is(err, ErrOrderNotReady) { // after all (Dogtag); if it is pending, something is left to fulfil (§7.4)
+		read, waitErr := a.WaitOrder(ctx, o.URL, StatusPending, StatusReady, StatusProcessing, StatusValid)
+		if waitErr == nil && read.Status == StatusReady {
+			return nil, err
+		}
+		return read, waitErr
 	}
 	*csr = der
 	return next, err
@@ -229,27 +255,43 @@ type history struct {
 	failures []error
 }
 
-// A pair is a challenge type that was tried for an identifier.
+// A pair is a challenge type that was tried for an identifier: by one solver, if
+// it was that one's fault.
 type pair struct {
 	identifier Identifier
 	wildcard   bool
 	challenge  ChallengeType
+	solver     int // index, or anySolver
 }
 
-func pairOf(at *Attempt) pair { return pair{at.Identifier, at.Wildcard, at.Challenge.Type} }
+const anySolver = -1
+
+func pairOf(at *Attempt, solver int) pair {
+	return pair{at.Identifier, at.Wildcard, at.Challenge.Type, solver}
+}
 
 // learn takes note of a failed order, and reports whether another one has a
 // chance: each authorization that failed has a challenge that was not tried.
 func (h *history) learn(a *Account, err error, solvers []Solver) bool {
 	h.orders++
+	if errors.Is(err, ErrCertificateMismatch) {
+		// Another process had the same order, and finalized it: Boulder gives
+		// equal orders to all who ask at once.
+		return h.orders == 1
+	}
 	failed, ok := errors.AsType[*AuthorizeError](err)
 	if !ok || h.orders == maxOrders {
 		return false
 	}
 	for _, t := range failed.tried {
-		if t.err != nil && t.attempt != nil {
-			h.failed = append(h.failed, pairOf(t.attempt))
+		if t.err == nil || t.attempt == nil {
+			continue
 		}
+		solver := anySolver
+		if _, ok := t.err.(*SolverError); ok { //nolint:errorlint // not one further down
+			solver = t.solver
+		}
+		h.failed = append(h.failed, pairOf(t.attempt, solver))
 	}
 	for _, t := range failed.tried {
 		if t.err != nil && !h.another(a, t, solvers) {
@@ -296,7 +338,7 @@ func (h *history) without(solvers []Solver) []Solver {
 	}
 	out := make([]Solver, len(solvers))
 	for i, s := range solvers {
-		out[i] = skipping{s, h.failed}
+		out[i] = skipping{s, i, h.failed}
 	}
 	return out
 }
@@ -304,9 +346,11 @@ func (h *history) without(solvers []Solver) []Solver {
 // A skipping solver does not support what has failed.
 type skipping struct {
 	Solver
+	index  int
 	failed []pair
 }
 
 func (s skipping) Supports(a *Attempt) bool {
-	return !slices.Contains(s.failed, pairOf(a)) && s.Solver.Supports(a)
+	skip := slices.Contains(s.failed, pairOf(a, anySolver)) || slices.Contains(s.failed, pairOf(a, s.index))
+	return !skip && s.Solver.Supports(a)
 }

@@ -92,11 +92,11 @@ type Order struct {
 	Profile           string
 	Replaces          CertID
 	Error             *Problem        // why it is invalid
-	Raw               json.RawMessage // as served, with the members of extensions
+	Raw               json.RawMessage `json:",omitzero"` // as served, with the members of extensions
 }
 
-// UnmarshalJSON reads an order object. URL is not part of it.
-func (o *Order) UnmarshalJSON(data []byte) error {
+// decode reads an order object. URL is not part of it.
+func (o *Order) decode(data []byte) error {
 	m, err := members(data)
 	if err != nil {
 		return err
@@ -106,15 +106,15 @@ func (o *Order) UnmarshalJSON(data []byte) error {
 		Expires:        date(m["expires"]),
 		NotBefore:      date(m["notBefore"]),
 		NotAfter:       date(m["notAfter"]),
-		FinalizeURL:    text(m["finalize"]),
-		CertificateURL: text(m["certificate"]),
+		FinalizeURL:    link(m["finalize"]),
+		CertificateURL: link(m["certificate"]),
 		Profile:        text(m["profile"]),
 		Replaces:       CertID(text(m["replaces"])),
 		Raw:            append(json.RawMessage(nil), data...),
 	}
 	optional(m["identifiers"], &o.Identifiers)
 	optional(m["authorizations"], &o.AuthorizationURLs)
-	optional(m["error"], &o.Error)
+	o.Error = embeddedProblem(m["error"])
 	return nil
 }
 
@@ -141,7 +141,7 @@ func (o *Order) keeping(earlier *Order) *Order {
 	if kept.FinalizeURL == "" {
 		kept.FinalizeURL = earlier.FinalizeURL
 	}
-	if len(kept.Identifiers) == 0 {
+	if len(earlier.Identifiers) > 0 { // they never change (§7.1.3)
 		kept.Identifiers = earlier.Identifiers
 	}
 	if len(kept.AuthorizationURLs) == 0 {
@@ -151,6 +151,30 @@ func (o *Order) keeping(earlier *Order) *Order {
 		kept.CertificateURL = earlier.CertificateURL
 	}
 	return &kept
+}
+
+// unchanged fails if a reading of an order has other identifiers or
+// authorizations than an earlier one: such an order counts as invalid (§7.1.3).
+// Their sequence does not matter, nor does what is left out: all of a list, or of
+// a final order the authorizations that were not needed.
+func (o *Order) unchanged(earlier *Order) error {
+	ids := len(o.Identifiers) == 0 || len(earlier.Identifiers) == 0 || slices.Equal(o.Identifiers, earlier.Identifiers) ||
+		len(missingFrom(o.Identifiers, earlier.Identifiers))+len(missingFrom(earlier.Identifiers, o.Identifiers)) == 0
+	now, before := o.AuthorizationURLs, earlier.AuthorizationURLs
+	authzs := len(now) == 0 || len(before) == 0 || isSubset(now, before) && (o.isFinal() || isSubset(before, now))
+	if ids && authzs {
+		return nil
+	}
+	return wrap(fmt.Errorf("%w: its identifiers or authorizations have changed (§7.1.3)", ErrMalformedResponse), "order %s", o.URL)
+}
+
+// isSubset reports whether all of a are in b.
+func isSubset(a, b []string) bool {
+	in := make(map[string]bool, len(b))
+	for _, s := range b {
+		in[s] = true
+	}
+	return !slices.ContainsFunc(a, func(s string) bool { return !in[s] })
 }
 
 // NewOrder orders a certificate (§7.4). Names are converted to A-labels and
@@ -189,7 +213,9 @@ func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error
 		return nil, wrap(fmt.Errorf("%w: the order %s is without %s", ErrMalformedResponse, quoteIfOdd(location), identifierList(missing)),
 			"%s %s", OpNewOrder, dir.NewOrderURL)
 	}
-	o = o.keeping(&Order{Identifiers: ids})
+	if len(o.Identifiers) == 0 {
+		o.Identifiers = ids
+	}
 	a.client.log(ctx, slog.LevelInfo, "acme: order created", urlAttr(o.URL), slog.String("acme.identifiers", identifierList(o.Identifiers)))
 	emit(ctx, func(t *Trace) {
 		if t.OrderCreated != nil {
@@ -222,7 +248,13 @@ func (a *Account) orderStatus(ctx context.Context, o *Order) {
 
 // isFinal reports whether an order's status cannot change any more.
 func (o *Order) isFinal() bool {
-	return o.Status == StatusValid || o.Status == StatusInvalid || o.Status == StatusCanceled
+	switch o.Status {
+	case StatusValid, StatusInvalid, StatusCanceled:
+		return true
+	case StatusExpired, StatusRevoked, StatusDeactivated: // not of orders, but if so, for good
+		return true
+	}
+	return false
 }
 
 // WaitOrder reads an order until its status is one of until, at the intervals
@@ -238,6 +270,12 @@ func (a *Account) WaitOrder(ctx context.Context, url string, until ...Status) (*
 		read, err := a.Order(ctx, url)
 		if err != nil {
 			return false, state{}, err
+		}
+		if o != nil {
+			if err := read.unchanged(o); err != nil {
+				return false, state{}, err
+			}
+			read = read.keeping(o)
 		}
 		o = read
 		return slices.Contains(until, o.Status) || o.isFinal(), state{o.Status, o.RetryAfter, o.Error}, nil
@@ -275,7 +313,7 @@ func (a *Account) FinalizeOrder(ctx context.Context, o *Order, csr []byte) (*Ord
 	var result *Order
 	err := wait(ctx, o.URL, func(n int) (bool, state, error) {
 		read, err := a.finalize(ctx, o, csr)
-		if err != nil && read != nil && read.Status == StatusReady && n+1 < maxFinalizes {
+		if err != nil && read != nil && read.Status == StatusReady && n+1 < maxFinalizes && a.client.mayRepeat(ctx, n+1, err) {
 			return false, state{status: read.Status}, nil // it had no effect
 		}
 		result = read

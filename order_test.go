@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 // Every row of §7.1.6, and a status that nobody knows.
 func TestOrderTransitions(t *testing.T) {
+	claim(t, "8555-7.1.3-01", "8555-7.1.6-02", "8555-7.1.6-03")
 	t.Parallel()
 	for _, tt := range []struct {
 		seen  []acme.Status // by one reading after the other
@@ -58,6 +60,7 @@ func TestOrderTransitions(t *testing.T) {
 }
 
 func TestAuthorizationTransitions(t *testing.T) {
+	claim(t, "8555-7.1.4-01")
 	t.Parallel()
 	for _, tt := range []struct {
 		seen []acme.Status
@@ -97,6 +100,7 @@ func TestAuthorizationTransitions(t *testing.T) {
 // A challenge that is invalid ends the wait though the authorization stays
 // pending (step-ca), and an error while it is tried again does not.
 func TestWaitAuthorizationLooksAtChallenges(t *testing.T) {
+	claim(t, "8555-7.1.6-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		o := f.order("a.example.com")
@@ -124,38 +128,96 @@ func TestWaitAuthorizationLooksAtChallenges(t *testing.T) {
 
 // The fields that programs read, and those that servers get wrong.
 func TestOrderFields(t *testing.T) {
-	t.Parallel()
-	const body = `{"status":"valid","expires":"2016-01-20T14:09:07.99Z","notBefore":"2016-01-01T00:00:00+02:00","notAfter":"",
-		"identifiers":[{"type":"dns","value":"a.example","x":1}],"authorizations":null,"finalize":"https://ca.test/f","certificate":"/c",
-		"profile":"p","replaces":"a.b","error":{},"auto-renewal":{"lifetime":5}}`
-	var o acme.Order
-	if err := json.Unmarshal([]byte(body), &o); err != nil {
-		t.Fatal(err)
-	}
-	if o.Expires.Nanosecond() != 990_000_000 || o.NotBefore.UTC().Hour() != 22 || !o.NotAfter.IsZero() || len(o.Identifiers) != 1 ||
-		o.AuthorizationURLs != nil || o.Profile != "p" || o.Replaces != "a.b" || o.Error == nil || !strings.Contains(string(o.Raw), "auto-renewal") {
-		t.Errorf("got %+v", o)
-	}
-	for _, odd := range []string{`{}`, `{"status":5}`, `{"identifiers":{}}`, `{"expires":"soon","error":"x","authorizations":[1]}`, `null`} {
-		if err := json.Unmarshal([]byte(odd), &o); err != nil {
-			t.Errorf("%s: %v", odd, err)
+	claim(t, "8555-7.1.3-02")
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		url := f.order("a.example.com").URL
+		o := f.reads(acmetest.KindOrder, url, `{"status":"valid","expires":"2016-01-20T14:09:07.99Z","notBefore":"2016-01-01T00:00:00+02:00","notAfter":"",
+			"identifiers":[{"type":"dns","value":"a.example","x":1}],"authorizations":null,"finalize":"https://ca.test/f","certificate":"/c",
+			"profile":"p","replaces":"a.b","error":{},"auto-renewal":{"lifetime":5}}`)
+		if o.Expires.Nanosecond() != 990_000_000 || o.NotBefore.UTC().Hour() != 22 || !o.NotAfter.IsZero() || len(o.Identifiers) != 1 ||
+			o.AuthorizationURLs != nil || o.CertificateURL != "https://ca.test/c" || o.Profile != "p" || o.Replaces != "a.b" || o.Error == nil ||
+			!strings.Contains(string(o.Raw), "auto-renewal") {
+			t.Errorf("got %+v", o)
 		}
+		for _, odd := range []string{`{}`, `{"status":5}`, `{"identifiers":{}}`, `{"expires":"soon","error":"x","authorizations":[1]}`, ` {"error":null} `} {
+			f.reads(acmetest.KindOrder, url, odd)
+		}
+	})
+}
+
+// reads has the CA answer body, and reads it as an order.
+func (f *fixture) reads(kind acmetest.Kind, url, body string) *acme.Order {
+	f.Helper()
+	f.fault(acmetest.FaultAlways(kind, acmetest.Fault{Status: 200, Body: []byte(body)}))
+	o, err := f.account.Order(f.Context(), url)
+	if err != nil {
+		f.Fatalf("%s: %v", body, err)
 	}
-	var z acme.Authorization
-	const authz = `{"status":"pending","identifier":{"type":"dns","value":"*.a.example"},"expires":null,"challenges":[null,5,{},
-		{"type":"sectigo-email-01","url":"/s","status":"pending"},{"type":"http-01","url":"/h","token":"abc"},
-		{"type":"dns-01","url":"/d","status":"invalid","error":{},"validated":"2016-01-20T14:09:07Z","token":5}]}`
-	if err := json.Unmarshal([]byte(authz), &z); err != nil {
+	return o
+}
+
+func TestAuthorizationFields(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		url := f.order("a.example.com").AuthorizationURLs[0]
+		f.fault(acmetest.FaultAlways(acmetest.KindAuthorization, acmetest.Fault{Status: 200, Body: []byte(
+			`{"status":"pending","identifier":{"type":"dns","value":"*.a.example"},"expires":null,"challenges":[null,5,{},
+			{"type":"sectigo-email-01","url":"/s","status":"pending"},{"type":"http-01","url":"/h","token":"abc"},
+			{"type":"dns-01","url":"/d","status":"invalid","error":{},"validated":"2016-01-20T14:09:07Z","token":5}]}`)}))
+		z, err := f.account.Authorization(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !z.Wildcard || z.Identifier.Value != "a.example" || len(z.Challenges) != 4 {
+			t.Fatalf("got %+v", z)
+		}
+		if c := z.Challenges[2]; c.Status != acme.StatusPending || c.Token != "abc" || c.URL != "https://ca.test/h" { // Posh-ACME#227: no status
+			t.Errorf("got %+v", c)
+		}
+		if c := z.Challenges[3]; c.Error == nil || c.Validated.Year() != 2016 || c.Token != "" { // ZeroSSL: "error":{}
+			t.Errorf("got %+v", c)
+		}
+	})
+}
+
+// What json.Marshal writes of an object, json.Unmarshal reads: programs store
+// them.
+func TestObjectsCanBeStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing(acme.HTTP01), Website: "https://ca.test/"})
+		var o *acme.Order
+		ctx := acme.WithTrace(t.Context(), &acme.Trace{OrderStatus: func(read *acme.Order) { o = read }})
+		_, err := f.account.Obtain(ctx, f.request("a.example.com"))
+		z, ok := errors.AsType[*acme.AuthorizationError](err)
+		if !ok {
+			t.Fatal(err)
+		}
+		info, err := f.account.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, err := f.client.Directory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores(t, o)
+		stores(t, z.Authorization)
+		stores(t, info)
+		stores(t, dir)
+		stores(t, &acme.Certificate{URL: "u", PEM: []byte("p"), AlternateURLs: []string{"v"}})
+	})
+}
+
+func stores[T any](t *testing.T, v *T) {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !z.Wildcard || z.Identifier.Value != "a.example" || len(z.Challenges) != 4 {
-		t.Fatalf("got %+v", z)
-	}
-	if c := z.Challenges[2]; c.Status != acme.StatusPending || c.Token != "abc" { // Posh-ACME#227: no status
-		t.Errorf("got %+v", c)
-	}
-	if c := z.Challenges[3]; c.Error == nil || c.Validated.Year() != 2016 || c.Token != "" { // ZeroSSL: "error":{}
-		t.Errorf("got %+v", c)
+	again := new(T)
+	if err := json.Unmarshal(data, again); err != nil || !reflect.DeepEqual(v, again) {
+		t.Errorf("stored %+v, read %+v: %v", v, again, err)
 	}
 }
 

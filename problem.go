@@ -103,7 +103,9 @@ type Problem struct {
 	URL       string
 	Header    http.Header // of the answer
 
-	Raw json.RawMessage // the document as served, nil if it was none
+	Raw json.RawMessage `json:",omitzero"` // the document as served, nil if it was none
+
+	repeated bool // the request had been sent before, and its answer was lost
 }
 
 // Error describes the problem and its subproblems on one line, with the
@@ -184,11 +186,11 @@ func (s *Subproblem) Is(target error) bool {
 	return ok && t == s.Type
 }
 
-// UnmarshalJSON reads a problem document, member by member: one that is not
+// decode reads a problem document, member by member: one that is not
 // what it should be is left out, since the rest may still help a person.
-func (p *Problem) UnmarshalJSON(data []byte) error {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(data, &m); err != nil {
+func (p *Problem) decode(data []byte) error {
+	m, err := members(data)
+	if err != nil {
 		return err
 	}
 	*p = Problem{
@@ -203,7 +205,7 @@ func (p *Problem) UnmarshalJSON(data []byte) error {
 	optional(m["subproblems"], &subs)
 	for _, raw := range subs[:min(len(subs), maxSubproblems)] {
 		var s map[string]json.RawMessage
-		if json.Unmarshal(raw, &s) != nil || s == nil {
+		if optional(raw, &s); s == nil {
 			continue
 		}
 		sub := &Subproblem{Type: ProblemType(text(s["type"])).normalized(), Detail: text(s["detail"])}
@@ -213,10 +215,19 @@ func (p *Problem) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// embeddedProblem reads the error member of an order or a challenge; nil if it is
+// none.
+func embeddedProblem(raw json.RawMessage) *Problem {
+	if p := new(Problem); isObject(raw) && p.decode(raw) == nil {
+		return p
+	}
+	return nil
+}
+
 // problemOf makes the Problem that an answer with an error status stands for.
 func problemOf(op Operation, resp *Response) *Problem {
-	p := new(Problem)
-	if err := json.Unmarshal(resp.Body, p); err != nil || p.Raw == nil {
+	p := embeddedProblem(resp.Body)
+	if p == nil {
 		p = new(Problem) // HTML, JSON null, an empty body, …
 	}
 	if p.Type == "" && p.Detail == "" && p.Title == "" {
@@ -225,5 +236,6 @@ func problemOf(op Operation, resp *Response) *Problem {
 	p.Status = resp.StatusCode // private CAs leave it out
 	p.RetryAfter = resp.RetryAfter
 	p.Operation, p.URL, p.Header = op, resp.URL, resp.Header
+	p.Instance = resolve(resp.base(), p.Instance) // it may be relative (RFC 9457 §3.1.5)
 	return p
 }

@@ -43,14 +43,14 @@ func serialOctets(n *big.Int) ([]byte, error) {
 
 // A RenewalInfo is a server's advice when to renew a certificate (RFC 9773 §4.2).
 type RenewalInfo struct {
-	Start, End     time.Time // of the suggested window
-	ExplanationURL string    // for people, if the window has a special reason
-	RetryAfter     time.Time // when to ask again; zero if the server did not say: six hours later will do (RFC 9773 §4.3.2)
-	Raw            json.RawMessage
+	Start, End     time.Time       // of the suggested window
+	ExplanationURL string          // for people, if the window has a special reason
+	RetryAfter     time.Time       // when to ask again; zero if the server did not say: six hours later will do (RFC 9773 §4.3.2)
+	Raw            json.RawMessage `json:",omitzero"`
 }
 
-// UnmarshalJSON reads a renewal information object.
-func (r *RenewalInfo) UnmarshalJSON(data []byte) error {
+// decode reads a renewal information object.
+func (r *RenewalInfo) decode(data []byte) error {
 	m, err := members(data)
 	if err != nil {
 		return err

@@ -20,25 +20,23 @@ import (
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	for _, acted := range []bool{false, true} {
-		for _, issuance := range []time.Duration{0, time.Second} {
-			t.Run(fmt.Sprintf("acted=%v issuance=%v", acted, issuance), func(t *testing.T) {
-				t.Parallel()
-				deaths := 0
-				for n := 1; ; n++ {
-					survived := false
-					ok := t.Run(fmt.Sprint("request ", n), func(t *testing.T) {
-						synctestRun(t, func(t *testing.T) { survived = dieAt(t, n, acted, issuance) })
-					})
-					if survived || !ok {
-						break
-					}
-					deaths++
+		t.Run(fmt.Sprintf("acted=%v", acted), func(t *testing.T) {
+			t.Parallel()
+			deaths := 0
+			for n := 1; ; n++ {
+				survived := false
+				ok := t.Run(fmt.Sprint("request ", n), func(t *testing.T) {
+					synctestRun(t, func(t *testing.T) { survived = dieAt(t, n, acted, time.Second) })
+				})
+				if survived || !ok {
+					break
 				}
-				if deaths < 10 {
-					t.Errorf("the process died %d times only", deaths)
-				}
-			})
-		}
+				deaths++
+			}
+			if deaths < 15 {
+				t.Errorf("the process died %d times only", deaths)
+			}
+		})
 	}
 }
 

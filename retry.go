@@ -57,7 +57,7 @@ func DefaultBackoff(attempt int, retryAfter time.Duration) time.Duration {
 	if attempt > 4 || retryAfter > maxShortWait {
 		return -1
 	}
-	d := 250 * time.Millisecond << (attempt - 1)
+	d := 250 * time.Millisecond << max(attempt-1, 0)
 	d -= rand.N(d / 3)
 	return max(d, retryAfter)
 }
@@ -67,6 +67,24 @@ func (c *Client) backoff(attempt int, retryAfter time.Duration) time.Duration {
 		return c.Backoff(attempt, retryAfter)
 	}
 	return DefaultBackoff(attempt, retryAfter)
+}
+
+// mayRepeat waits before a request is sent again after a look, and reports
+// whether it may be: not before the time that the failed answer asked for.
+func (c *Client) mayRepeat(ctx context.Context, attempt int, err error) bool {
+	var asked time.Duration
+	if p, ok := asProblem(err); ok {
+		asked = max(time.Until(p.RetryAfter), 0)
+	}
+	delay := c.backoff(attempt, asked)
+	if delay < 0 {
+		return false
+	}
+	delay = max(delay, asked)
+	if end, ok := ctx.Deadline(); ok && time.Now().Add(delay).After(end) {
+		return false
+	}
+	return sleep(ctx, delay) == nil
 }
 
 // retryAfter reads a Retry-After field (RFC 9110 §10.2.3), seconds or a date. A
@@ -118,7 +136,7 @@ func contextError(ctx context.Context) error {
 	if err == nil || errors.Is(cause, err) {
 		return cause
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return series{err, cause}
 }
 
 // Polling: at once, then at intervals that grow by half from 60 ms to 5 s, less
@@ -225,7 +243,8 @@ type limitKey struct {
 
 func (q *request) limitKey() limitKey {
 	key := limitKey{op: q.op, account: q.account}
-	if q.op == OpNewOrder || q.op == OpNewAuthz || q.op == OpPost {
+	switch q.op {
+	case OpNewOrder, OpNewAuthz, OpPost, OpPostAsGet:
 		key.payload = sha256.Sum256(append([]byte(q.url+"\n"), q.payload...))
 	}
 	return key
@@ -257,6 +276,13 @@ func (l *rateLimits) limited(key limitKey) *Problem {
 		return nil
 	}
 	return p
+}
+
+// forget drops what is remembered of a request that was let through.
+func (l *rateLimits) forget(key limitKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.m, key)
 }
 
 type ignoreLimitsKey struct{}

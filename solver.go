@@ -94,44 +94,55 @@ func (e each) Supports(a *Attempt) bool { return e.supports(a) }
 func (e each) Present(ctx context.Context, batch []*Attempt) (Cleanup, error) {
 	cleanups := make([]Cleanup, len(batch))
 	errs := make([]error, len(batch))
-	concurrently(ctx, make(chan struct{}, defaultConcurrency), len(batch), func(i int) {
+	ended := concurrently(ctx, make(chan struct{}, defaultConcurrency), len(batch), func(i int) error {
 		cleanups[i], errs[i] = e.present(ctx, batch[i])
+		return nil // all get their turn
 	})
 	err := errors.Join(errs...)
 	if err == nil {
-		err = contextError(ctx) // some may not have been started
+		err = ended // some may not have been started
 	}
 	return func(ctx context.Context) error {
 		errs := make([]error, len(cleanups))
-		concurrently(ctx, make(chan struct{}, defaultConcurrency), len(cleanups), func(i int) {
+		ended := concurrently(ctx, make(chan struct{}, defaultConcurrency), len(cleanups), func(i int) error {
 			if cleanups[i] != nil {
 				errs[i] = cleanups[i](ctx)
 			}
+			return nil // all get their turn
 		})
-		return errors.Join(errs...)
+		return errors.Join(append(errs, ended)...)
 	}, err
 }
 
 const defaultConcurrency = 8 // Let's Encrypt admits a burst of 10 newNonce requests
 
 // concurrently calls f(0) … f(n-1), as many at once as slots has room, and
-// returns when all calls have. After the end of ctx no more are started.
-func concurrently(ctx context.Context, slots chan struct{}, n int, f func(i int)) {
+// returns when all calls have. After an error or the end of ctx no more are
+// started, and the first error, or ctx's, is returned.
+func concurrently(ctx context.Context, slots chan struct{}, n int, f func(i int) error) error {
 	var wg sync.WaitGroup
-	defer wg.Wait()
+	failed := make(chan error, n)
+	call := func(i int) {
+		defer func() { <-slots }()
+		if ctx.Err() != nil || len(failed) > 0 {
+			return
+		}
+		if err := f(i); err != nil {
+			failed <- err
+		}
+	}
 	for i := range n {
 		select {
 		case slots <- struct{}{}:
+			wg.Go(func() { call(i) })
 		case <-ctx.Done():
-			return
 		}
-		if ctx.Err() != nil {
-			<-slots
-			return
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			f(i)
-		})
+	}
+	wg.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return contextError(ctx)
 	}
 }

@@ -3,6 +3,7 @@ package acme
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -124,8 +125,11 @@ type traceKey struct{}
 // WithTrace returns a context whose requests call the hooks of t, after those
 // of a Trace that ctx already has.
 func WithTrace(ctx context.Context, t *Trace) context.Context {
+	if t == nil {
+		return ctx
+	}
 	outer, _ := ctx.Value(traceKey{}).([]*Trace)
-	return context.WithValue(ctx, traceKey{}, append(outer[:len(outer):len(outer)], t))
+	return context.WithValue(ctx, traceKey{}, append(slices.Clip(outer), t))
 }
 
 // emit hands each Trace of ctx to call, innermost last.

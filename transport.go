@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -63,12 +63,12 @@ func (r *Response) base() *url.URL {
 	return u
 }
 
-// decode reads the body as a JSON object into v.
-func (r *Response) decode(v any) error {
-	if body := bytes.TrimSpace(r.Body); len(body) == 0 || body[0] != '{' {
-		return fmt.Errorf("%w: HTTP %d, %s, no JSON object: %s", ErrMalformedResponse, r.StatusCode, quote(r.Header.Get("Content-Type")), quote(string(body)))
+// decode reads the body, a JSON object, into v.
+func (r *Response) decode(v decoder) error {
+	if !isObject(r.Body) {
+		return fmt.Errorf("%w: HTTP %d, %s, no JSON object: %s", ErrMalformedResponse, r.StatusCode, quote(r.Header.Get("Content-Type")), quote(string(r.Body)))
 	}
-	if err := json.Unmarshal(r.Body, v); err != nil {
+	if err := v.decode(r.Body); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformedResponse, err)
 	}
 	return nil
@@ -95,12 +95,19 @@ func (c *Client) do(ctx context.Context, q request) (*Response, error) {
 		}
 		resp, err := c.exchange(ctx, &q, nonce)
 		if err == nil {
+			c.limits.forget(key)
 			return resp, nil
 		}
 		delay, again := c.again(ctx, &q, &tries, err)
 		if !again {
 			if p, ok := asProblem(err); ok && isRateLimit(p) && !p.RetryAfter.IsZero() {
 				c.limits.remember(key, p)
+			}
+			if p, ok := asProblem(err); ok && tries.failures > 0 {
+				p.repeated = true
+			}
+			if ended := contextError(ctx); ended != nil && !errors.Is(err, ctx.Err()) {
+				err = series{ended, err}
 			}
 			return nil, doing(err)
 		}
@@ -123,10 +130,17 @@ func (c *Client) nonceFor(ctx context.Context, q *request, t *tries) (string, er
 	if !refused {
 		nonce = c.nonces.take()
 	}
-	if nonce != "" {
-		return nonce, nil
+	if nonce == "" {
+		var err error
+		if nonce, err = c.newNonce(ctx); err != nil {
+			return "", err
+		}
 	}
-	return c.newNonce(ctx)
+	if nonce == t.last { // a cache between us and the server; it would be the same JWS
+		return "", wrap(fmt.Errorf("%w: it gives the same one again", ErrNoNonce), "%s %s", q.op, quoteIfOdd(q.url))
+	}
+	t.last = nonce
+	return nonce, nil
 }
 
 // tries counts why a request had to be repeated.
@@ -134,6 +148,7 @@ type tries struct {
 	badNonces, failures int
 	refused             bool   // the last answer was badNonce
 	nonce               string // that came with it, if one did
+	last                string // that was sent
 }
 
 // again decides whether a request is sent once more after err, and when.
@@ -270,6 +285,7 @@ func (c *Client) maxBody(q *request) int64 {
 	if limit <= 0 {
 		limit = defaultMaxBody
 	}
+	limit = min(limit, math.MaxInt64/4-1)
 	if q.op == OpCertificate {
 		limit *= 4
 	}
@@ -306,17 +322,16 @@ func (e *lostError) Unwrap() error { return e.err }
 
 // lost classifies an error of net/http.
 func (c *Client) lost(ctx, timed context.Context, err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // the caller names the URL
 	}
-	var ce *tls.CertificateVerificationError
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case ctx.Err() != nil:
 		return contextError(ctx)
 	case timed.Err() != nil:
 		return &lostError{contextError(timed)}
-	case errors.Is(err, ErrRedirect), errors.Is(err, ErrInsecureURL), errors.As(err, &ce):
+	case errors.Is(err, ErrRedirect), errors.Is(err, ErrInsecureURL), untrusted:
 		return err // it will not get better
 	case strings.HasPrefix(err.Error(), "net/http: invalid"):
 		return err // the caller's header values

@@ -13,6 +13,12 @@ const (
 // open reports whether the task's challenge was answered and has no outcome yet.
 func (t *task) open() bool { return t.answer != nil && !t.valid && t.err == nil }
 
+// succeeded reports whether the task's challenge was validated, though the
+// authorization may not show it yet.
+func (t *task) succeeded() bool {
+	return t.valid || t.answer != nil && t.answer.Status == StatusValid
+}
+
 // suspect reports whether the server gave the challenge back after a failure,
 // and may want it to be answered again (§8.2). step-ca does.
 func (t *task) suspect() bool {
@@ -23,11 +29,11 @@ func (t *task) suspect() bool {
 // was just answered.
 func (t *task) judge(z *Authorization) {
 	t.authz = z
-	if c := z.challenge(t.attempt.Challenge.URL); c != nil && c != t.attempt.Challenge {
+	if c := z.challenge(t.attempt.Challenge.URL); c != nil && c != t.attempt.Challenge && (t.answer.isOpen() || !c.isOpen()) {
 		t.answer = c
 	}
 	switch {
-	case z.Status == StatusValid, t.answer.Status == StatusValid:
+	case z.Status == StatusValid:
 		t.valid = true
 	case z.isFinal(), t.answer.Status == StatusInvalid:
 		failed := t.answer
@@ -42,8 +48,10 @@ func (t *task) judge(z *Authorization) {
 // tells about all authorizations at once, and only now and then those that are
 // open: step-ca and others leave an order pending for ever after a failure.
 func (w *authorizer) await(ctx context.Context) (*Order, error) {
-	if err := pauseUntil(ctx, w.order.URL, StatusPending, w.firstLook()); err != nil {
-		return nil, err
+	if !w.anyFailed() {
+		if err := pauseUntil(ctx, w.order.URL, StatusPending, w.firstLook()); err != nil {
+			return nil, err
+		}
 	}
 	var o *Order
 	err := wait(ctx, w.order.URL, func(n int) (bool, state, error) {
@@ -52,6 +60,9 @@ func (w *authorizer) await(ctx context.Context) (*Order, error) {
 		}
 		read, err := w.account.Order(ctx, w.order.URL)
 		if err != nil {
+			return false, state{}, err
+		}
+		if err := read.unchanged(w.order); err != nil {
 			return false, state{}, err
 		}
 		o = read
@@ -117,22 +128,18 @@ func (w *authorizer) reason() *Problem {
 func (w *authorizer) look(ctx context.Context, revalidations int) error {
 	var open []*task
 	for _, t := range w.tasks {
-		if t.open() {
+		if t.open() && time.Until(t.authz.RetryAfter) <= 0 {
 			open = append(open, t)
 		}
 	}
-	errs := make([]error, len(open))
-	concurrently(ctx, w.slots, len(open), func(i int) { errs[i] = w.lookAt(ctx, open[i], revalidations) })
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return contextError(ctx)
+	return concurrently(ctx, w.slots, len(open), func(i int) error { return w.lookAt(ctx, open[i], revalidations) })
 }
 
 func (w *authorizer) lookAt(ctx context.Context, t *task, revalidations int) error {
 	z, err := w.account.Authorization(ctx, t.authz.URL)
+	if _, refused := asProblem(err); refused {
+		return nil // the order still tells
+	}
 	if err != nil {
 		return err
 	}
@@ -145,7 +152,6 @@ func (w *authorizer) lookAt(ctx context.Context, t *task, revalidations int) err
 		return nil
 	}
 	t.retries++
-	t.attempt.Challenge = t.answer
 	return w.respond(ctx, t)
 }
 
@@ -155,12 +161,14 @@ func (w *authorizer) lookAt(ctx context.Context, t *task, revalidations int) err
 func (w *authorizer) explain(ctx context.Context, o *Order) error {
 	limited, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	err := wait(limited, w.order.URL, func(int) (bool, state, error) {
-		if w.any((*task).open) == nil {
+	undecided := func(t *task) bool { return t.open() && !t.succeeded() }
+	err := wait(limited, w.order.URL, func(n int) (bool, state, error) {
+		if w.any(undecided) == nil {
 			return true, state{}, nil
 		}
 		err := w.look(limited, 0)
-		return w.any((*task).open) == nil, state{}, err
+		// After one second, then two, then four: there may be many.
+		return w.any(undecided) == nil, state{retryAfter: time.Now().Add(time.Second << n)}, err
 	})
 	if err != nil && ctx.Err() != nil {
 		return err
@@ -172,7 +180,7 @@ func (w *authorizer) explain(ctx context.Context, o *Order) error {
 		}
 	}
 	if failures == nil {
-		return &OrderError{Order: o} // expired, say
+		return &OrderError{Order: o.keeping(w.order)} // expired, say
 	}
 	return w.failure(failures)
 }

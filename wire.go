@@ -1,9 +1,11 @@
 package acme
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -26,12 +28,30 @@ func text(raw json.RawMessage) string {
 	return shorten(s, maxProblemText)
 }
 
+// link reads a URL. One that is too long is none.
+func link(raw json.RawMessage) string {
+	var s string
+	if optional(raw, &s); len(s) > maxProblemText {
+		return ""
+	}
+	return s
+}
+
 // date reads an RFC 3339 time; anything else is the zero time.
 func date(raw json.RawMessage) time.Time {
 	var t time.Time
-	optional(raw, &t)
+	if t.UnmarshalText([]byte(strings.ToUpper(text(raw)))) != nil { // "t" and "z" will do (RFC 3339 §5.6)
+		return time.Time{}
+	}
 	return t
 }
+
+// isObject reports whether raw looks like a JSON object.
+func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
+
+// A decoder reads itself from the wire. It is no json.Unmarshaler: programs store
+// these objects, and what json.Marshal writes json.Unmarshal is to read.
+type decoder interface{ decode(data []byte) error }
 
 // members splits a JSON object.
 func members(data []byte) (map[string]json.RawMessage, error) {

@@ -31,8 +31,8 @@ func Parse(values []string, limit int) []Link {
 	return links
 }
 
-// Find returns the targets of the links with relation type rel, resolved
-// against base. Links whose context is another resource are left out.
+// Find returns the targets of the links with relation type rel, relative ones
+// resolved against base. Links whose context is another resource are left out.
 func Find(values []string, rel string, base *url.URL, limit int) []string {
 	var targets []string
 	for _, l := range Parse(values, limit) {
@@ -43,10 +43,11 @@ func Find(values []string, rel string, base *url.URL, limit int) []string {
 		if err != nil {
 			continue
 		}
-		if base != nil {
-			u = base.ResolveReference(u)
+		target := l.Target // an absolute one exactly as served (RFC 8555 §6.4)
+		if base != nil && !u.IsAbs() {
+			target = base.ResolveReference(u).String()
 		}
-		targets = append(targets, u.String())
+		targets = append(targets, target)
 	}
 	return targets
 }

@@ -24,6 +24,7 @@ func TestFind(t *testing.T) {
 		{"comma-joined", []string{`<https://ca.test/dir>;rel="index", <https://ca.test/a>;rel="alternate"`}, []string{"https://ca.test/a"}},
 		{"several fields", []string{`<https://ca.test/a>;rel="alternate"`, `<https://ca.test/b>;rel="alternate"`}, []string{"https://ca.test/a", "https://ca.test/b"}},
 		{"relative", []string{`</alt/1>;rel="alternate"`, `<2>;rel="alternate"`}, []string{"https://ca.test/alt/1", "https://ca.test/cert/2"}},
+		{"absolute, as served", []string{`<HTTPS://CA.test:443/./%7ea//b/../c%2f?x=a%20b>;rel="alternate"`}, []string{"HTTPS://CA.test:443/./%7ea//b/../c%2f?x=a%20b"}},
 		{"several types", []string{`<a>; rel="start alternate"`}, []string{"https://ca.test/cert/a"}},
 		{"case", []string{`<a>; REL="Alternate"`}, []string{"https://ca.test/cert/a"}},
 		{"first rel counts", []string{`<a>; rel="index"; rel="alternate"`}, nil},
