@@ -138,8 +138,11 @@ func missingFrom(have, want []Identifier) []Identifier {
 		known[id] = true
 	}
 	isMissing := func(id Identifier) bool {
+		if known[id] {
+			return false
+		}
 		n, err := id.normalize()
-		return !known[id] && (err != nil || !known[n])
+		return err != nil || !known[n]
 	}
 	if !slices.ContainsFunc(want, isMissing) {
 		return nil

@@ -590,21 +590,25 @@ func TestFinalizeIsLookedUp(t *testing.T) {
 		faults    []acmetest.Fault
 		finalizes int // that the CA acted upon or refused
 		ok        bool
+		sync      bool // also with a CA that issues at once
 	}{
-		"answer lost":           {[]acmetest.Fault{{LoseResponse: true}}, 1, true},
-		"request lost":          {[]acmetest.Fault{{LoseRequest: true}}, 2, true},
-		"request lost twice":    {[]acmetest.Fault{{LoseRequest: true}, {LoseRequest: true}}, 3, true},
-		"500 and no effect":     {[]acmetest.Fault{{Status: 500}}, 2, true},
-		"502 of a proxy":        {[]acmetest.Fault{{Edit: func(int, http.Header, []byte) (int, []byte) { return 502, nil }}}, 1, true},
-		"truncated":             {[]acmetest.Fault{{Truncate: true}}, 1, true},
-		"200 without a body":    {[]acmetest.Fault{{Edit: func(int, http.Header, []byte) (int, []byte) { return 200, nil }}}, 1, true},
-		"not ready after all":   {[]acmetest.Fault{notReady, notReady}, 3, true},
-		"always lost":           {slices.Repeat([]acmetest.Fault{{LoseRequest: true}}, 50), 4, false},
-		"bad CSR":               {[]acmetest.Fault{{Problem: &acmetest.Problem{Type: string(acme.ErrBadCSR)}}}, 1, false},
-		"201 (enterprise CA)":   {[]acmetest.Fault{{Edit: func(_ int, _ http.Header, b []byte) (int, []byte) { return 201, b }}}, 1, true},
-		"already issued (lost)": {[]acmetest.Fault{{LoseResponse: true}, notReady}, 1, true},
+		"answer lost":           {[]acmetest.Fault{{LoseResponse: true}}, 1, true, true},
+		"request lost":          {[]acmetest.Fault{{LoseRequest: true}}, 2, true, true},
+		"request lost twice":    {[]acmetest.Fault{{LoseRequest: true}, {LoseRequest: true}}, 3, true, false},
+		"500 and no effect":     {[]acmetest.Fault{{Status: 500}}, 2, true, false},
+		"502 of a proxy":        {[]acmetest.Fault{{Edit: func(int, http.Header, []byte) (int, []byte) { return 502, nil }}}, 1, true, false},
+		"truncated":             {[]acmetest.Fault{{Truncate: true}}, 1, true, false},
+		"200 without a body":    {[]acmetest.Fault{{Edit: func(int, http.Header, []byte) (int, []byte) { return 200, nil }}}, 1, true, false},
+		"not ready after all":   {[]acmetest.Fault{notReady, notReady}, 3, true, false},
+		"always lost":           {slices.Repeat([]acmetest.Fault{{LoseRequest: true}}, 50), 4, false, false},
+		"bad CSR":               {[]acmetest.Fault{{Problem: &acmetest.Problem{Type: string(acme.ErrBadCSR)}}}, 1, false, false},
+		"201 (enterprise CA)":   {[]acmetest.Fault{{Edit: func(_ int, _ http.Header, b []byte) (int, []byte) { return 201, b }}}, 1, true, false},
+		"already issued (lost)": {[]acmetest.Fault{{LoseResponse: true}, notReady}, 1, true, false},
 	} {
 		for _, issuance := range []time.Duration{0, time.Minute} {
+			if issuance == 0 && !tt.sync {
+				continue
+			}
 			t.Run(fmt.Sprint(name, " ", issuance), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					f := newFixture(t, acmetest.Options{IssuanceTime: issuance, OmitLocation: true})

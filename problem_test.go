@@ -180,7 +180,7 @@ func TestOddErrorBodies(t *testing.T) {
 		"binary":           {"\xff\xfe\x00", `not found (HTTP 404): "`},
 		"deeply nested":    {strings.Repeat("[", 20000), `not found (HTTP 404): "[[[`},
 		"long":             {`{"type":"malformed","detail":"` + strings.Repeat("ü", 100000) + `"}`, `malformed (HTTP 404): "üüü`},
-		"many subproblems": {`{"type":"compound","subproblems":[` + strings.TrimSuffix(strings.Repeat(`{"type":"caa"},`, 60000), ",") + `]}`, "and 236 more"},
+		"many subproblems": {`{"type":"compound","subproblems":[` + strings.TrimSuffix(strings.Repeat(`{"type":"caa"},`, 3000), ",") + `]}`, "and 236 more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
