@@ -8,6 +8,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -164,7 +165,7 @@ func strictJSON(data []byte) error {
 	if err := uniqueMembers(dec); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); err != io.EOF || !utf8.Valid(data) {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) || !utf8.Valid(data) {
 		return fmt.Errorf("trailing data (%w) or not UTF-8", err)
 	}
 	return nil
@@ -802,7 +803,7 @@ func (s *oddServer) answer(r acmetest.Request) *acmetest.Fault {
 // chain is a certificate for a.example.com.
 func (s *oddServer) chain() []byte {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"a.example.com"}}
-	der, err := x509.CreateCertificate(nil, template, template, s.f.certKey.Public(), s.f.certKey)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, s.f.certKey.Public(), s.f.certKey)
 	if err != nil {
 		s.f.Error(err)
 	}
@@ -1117,9 +1118,9 @@ func TestPaddedTokenIsRefused(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, padding := range []string{"=", "=="} {
 			f.fault(acmetest.FaultAlways(acmetest.KindAuthorization, acmetest.EditJSON(func(m map[string]any) {
-				for _, c := range m["challenges"].([]any) {
-					c := c.(map[string]any)
-					c["token"] = strings.TrimRight(base64.URLEncoding.EncodeToString([]byte("token")), "=") + padding
+				challenges, _ := m["challenges"].([]any)
+				for _, c := range challenges {
+					c.(map[string]any)["token"] = strings.TrimRight(base64.URLEncoding.EncodeToString([]byte("token")), "=") + padding
 				}
 			})))
 			asked := 0
