@@ -11,30 +11,42 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 var update = flag.Bool("update", false, "write generated and golden files instead of comparing them")
 
-// sources parses the package's files, without tests.
-func sources(t *testing.T) (map[string]*ast.File, *token.FileSet) {
-	t.Helper()
+// A parsed package, without its tests.
+type parsed struct {
+	files map[string]*ast.File
+	fset  *token.FileSet
+}
+
+var parse = sync.OnceValues(func() (parsed, error) {
+	p := parsed{map[string]*ast.File{}, token.NewFileSet()}
 	names, err := filepath.Glob("*.go")
 	if err != nil {
-		t.Fatal(err)
+		return p, err
 	}
-	fset, files := token.NewFileSet(), map[string]*ast.File{}
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
+		if p.files[name], err = parser.ParseFile(p.fset, name, nil, parser.ParseComments); err != nil {
+			return p, err
 		}
-		files[name] = file
 	}
-	return files, fset
+	return p, nil
+})
+
+func sources(t *testing.T) (map[string]*ast.File, *token.FileSet) {
+	t.Helper()
+	p, err := parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.files, p.fset
 }
 
 // receiver returns the name of a method's receiver type, "" for functions.

@@ -17,12 +17,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
@@ -122,12 +126,22 @@ func (k opaqueKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 	return k.Signer.Sign(r, digest, opts)
 }
 
+// rsaKey is the RSA key of RFC 7515: making one takes long.
 var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	data, err := os.ReadFile(filepath.Join("testdata", "vectors", "thumbprints.json"))
 	if err != nil {
 		panic(err)
 	}
-	return key
+	var vectors []struct{ JWK jose.JSONWebKey }
+	if err := json.Unmarshal(data, &vectors); err != nil {
+		panic(err)
+	}
+	for _, v := range vectors {
+		if key, ok := v.JWK.Key.(*rsa.PrivateKey); ok {
+			return key
+		}
+	}
+	panic("no RSA key")
 })
 
 // accountKeys has a key of each kind, also as an opaque signer.
