@@ -329,6 +329,10 @@ func TestCertificates(t *testing.T) {
 	req.OrderRequest.Profile = "short"
 	cert, err := e.account.Obtain(ctx, req)
 	leaf := e.check(cert, err, "a.example")
+	for leaf.SerialNumber.BitLen()%8 == 0 { // Pebble loses certificates whose serial begins with a zero octet in DER
+		cert, err = e.account.Obtain(ctx, req)
+		leaf = e.check(cert, err, "a.example")
+	}
 	if days := leaf.NotAfter.Sub(leaf.NotBefore).Hours() / 24; days > 6.1 {
 		t.Errorf("%v days", days)
 	}
