@@ -390,7 +390,7 @@ func TestOrderThatChangesIsInvalid(t *testing.T) {
 			}
 			t.Run(name+" "+status, func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
-					f := newFixture(t, acmetest.Options{ValidationTime: time.Second, IssuanceTime: time.Second})
+					f := newFixture(t, acmetest.Options{ValidationTime: 50 * time.Millisecond, IssuanceTime: 50 * time.Millisecond})
 					f.edits(func(m map[string]any) {
 						if m["status"] == status {
 							tt.edit(m)

@@ -88,7 +88,7 @@ func TestRequestCountBadNonces(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{BadNonce: 0.2, Seed: 7})
 				rejected := 0
-				for range 30 / n {
+				for range max(1, 10/n) {
 					f.ca.Reset()
 					f.account = f.newClient().Account(f.key, f.account.URL())
 					if _, err := f.account.Obtain(t.Context(), f.request(names(n)...)); err != nil {

@@ -605,7 +605,7 @@ func TestFinalizeIsLookedUp(t *testing.T) {
 		"201 (enterprise CA)":   {[]acmetest.Fault{{Edit: func(_ int, _ http.Header, b []byte) (int, []byte) { return 201, b }}}, 1, true, false},
 		"already issued (lost)": {[]acmetest.Fault{{LoseResponse: true}, notReady}, 1, true, false},
 	} {
-		for _, issuance := range []time.Duration{0, time.Minute} {
+		for _, issuance := range []time.Duration{0, 100 * time.Millisecond} {
 			if issuance == 0 && !tt.sync {
 				continue
 			}
