@@ -955,3 +955,40 @@ func (k *flakyKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 	}
 	return k.Signer.Sign(r, digest, opts)
 }
+
+// A cancellation that comes together with an error answer is told too.
+func TestCancelAsAnErrorArrives(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(acmetest.FaultAlways(acmetest.KindAccount, acmetest.Fault{Status: 500}))
+		ctx, cancel := context.WithCancel(t.Context())
+		ctx = acme.WithTrace(ctx, &acme.Trace{Request: func(r acme.RequestInfo) {
+			if r.StatusCode == 500 {
+				cancel()
+			}
+		}})
+		if _, err := f.account.Info(ctx); !errors.Is(err, context.Canceled) || problemIn(t, err).Status != 500 {
+			t.Errorf("got %v, want both reasons", err)
+		}
+	})
+}
+
+// Where newNonce is answered from a cache, the same JWS is not sent again and
+// again: the error says why nothing can be sent.
+func TestCachedNonce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(func(r acmetest.Request) *acmetest.Fault {
+			if r.Kind == acmetest.KindNewNonce {
+				return &acmetest.Fault{Header: http.Header{"Replay-Nonce": {"cached"}}, Edit: keepBody}
+			}
+			return &acmetest.Fault{Header: http.Header{"Replay-Nonce": nil}, Edit: keepBody}
+		})
+		if _, err := f.account.Info(t.Context()); !errors.Is(err, acme.ErrNoNonce) {
+			t.Errorf("got %v, want ErrNoNonce", err)
+		}
+		if got := f.ca.Count(acmetest.KindAccount); got != 1 {
+			t.Errorf("sent %d times", got)
+		}
+	})
+}
