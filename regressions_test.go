@@ -1,0 +1,882 @@
+package acme_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/acmetest"
+)
+
+// Defects that this library had, each with the smallest server that shows it.
+
+// answering is a fault that lets the CA act, and then answers something else.
+func answering(status int, body string) acmetest.Fault {
+	return acmetest.Fault{Edit: func(int, http.Header, []byte) (int, []byte) { return status, []byte(body) }}
+}
+
+// busy is a server that wants to be left alone for an hour.
+func busy() acmetest.Fault {
+	return acmetest.Fault{Status: 503, Header: http.Header{"Retry-After": {"3600"}}}
+}
+
+// failedAtOnce answers a challenge without validating it: it is invalid.
+func failedAtOnce() acmetest.Fault {
+	return acmetest.Fault{Status: 200, Body: []byte(`{"type":"http-01","status":"invalid","error":{"type":"` + string(acme.ErrConnection) + `"},"url":"x"}`)}
+}
+
+// readings counts the readings of each resource of a kind.
+func (f *fixture) readings(kind acmetest.Kind) map[string]int {
+	n := map[string]int{}
+	for _, r := range f.ca.Requests() {
+		if r.Kind == kind && len(r.Payload) == 0 {
+			n[r.URL]++
+		}
+	}
+	return n
+}
+
+// A key change whose answer nobody could read may have been made: unless the
+// error is ErrKeyUnknown, the key that it implies must be the one that holds.
+func TestChangeKeyWhoseAnswerIsLate(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]acmetest.Fault{
+		"late":      {Delay: time.Hour},
+		"too large": answering(200, strings.Repeat(" ", 1<<20+1)),
+		"redirect": {Edit: func(_ int, h http.Header, _ []byte) (int, []byte) {
+			h.Set("Location", "https://elsewhere.example/")
+			return 302, nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				f.fault(acmetest.FaultAlways(acmetest.KindKeyChange, fault))
+				ctx, cancel := contextWithTimeout(t, 10*time.Second)
+				defer cancel()
+				changed, err := f.account.ChangeKey(ctx, newKey(t))
+				f.fault(nil)
+				if errors.Is(err, acme.ErrKeyUnknown) {
+					return
+				}
+				holds := changed
+				if err != nil {
+					holds = f.account
+				}
+				if _, infoErr := holds.Info(t.Context()); infoErr != nil {
+					t.Errorf("ChangeKey: %v; the key that should hold does not: %v", err, infoErr)
+				}
+			})
+		})
+	}
+}
+
+// What is sent again after a look at what became of it must not come before the
+// time that the server asked for either: an hour is the caller's to wait.
+func TestRetryAfterOfRequestsThatAreLookedUp(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []acmetest.Kind{acmetest.KindFinalize, acmetest.KindChallenge, acmetest.KindKeyChange} {
+		t.Run(string(kind), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				fault := busy()
+				f.fault(func(r acmetest.Request) *acmetest.Fault {
+					if r.Kind == kind && len(r.Payload) > 0 { // a look is answered
+						return &fault
+					}
+					return nil
+				})
+				var err error
+				if kind == acmetest.KindKeyChange {
+					_, err = f.account.ChangeKey(t.Context(), newKey(t))
+				} else {
+					_, err = f.account.Obtain(t.Context(), f.request("a.example.com"))
+				}
+				if p := problemIn(t, err); p.Status != 503 || p.RetryAfter.IsZero() {
+					t.Errorf("got %v", err)
+				}
+				if n := f.withPayload(kind); n != 1 {
+					t.Errorf("sent %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// A solver that fails must not hide what became of the other batches: names that
+// failed are in the error, and authorizations that became valid are kept.
+func TestSolverFailsWhileOthersAreDone(t *testing.T) {
+	t.Parallel()
+	for _, validation := range []time.Duration{0, time.Second} {
+		t.Run(validation.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{
+					ValidationTime: validation,
+					Validate: func(_ context.Context, v acmetest.Validation) error {
+						if strings.HasPrefix(v.Identifier.Value, "bad") {
+							return &acmetest.Problem{Type: string(acme.ErrDNS), Detail: "NXDOMAIN"}
+						}
+						return nil
+					},
+				})
+				down := errors.New("provider is down")
+				slow := always(acme.DNS01).(testSolver)
+				slow.present = func(context.Context, []*acme.Attempt) (acme.Cleanup, error) {
+					pass(30 * time.Second)
+					return nil, down
+				}
+				req := f.request("good.example.com", "bad.example.com", "*.example.com")
+				req.Solvers = []acme.Solver{always(acme.HTTP01), slow}
+				_, err := f.account.Obtain(t.Context(), req)
+				if !errors.Is(err, down) || !errors.Is(err, acme.ErrDNS) || !strings.Contains(err.Error(), "bad.example.com") {
+					t.Errorf("got %v", err)
+				}
+				if n := len(f.ca.Authorizations("valid")); n != 1 {
+					t.Errorf("%d authorizations are valid, %v", n, f.ca.Authorizations("deactivated"))
+				}
+			})
+		})
+	}
+}
+
+// An order that a replica still calls ready after it was finalized is waited for
+// as long as the server asks, with the CSR that was sent: its key may exist only
+// once.
+func TestFinalizedOrderLooksReadyWithRetryAfter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{IssuanceTime: 90 * time.Second, RetryAfter: "60"})
+		stale := acmetest.EditJSON(func(m map[string]any) { m["status"] = "ready"; delete(m, "certificate") })
+		readings := 0
+		f.fault(func(r acmetest.Request) *acmetest.Fault {
+			if r.Kind == acmetest.KindOrder && f.ca.Count(acmetest.KindFinalize) > 0 {
+				readings++
+			}
+			if r.Kind == acmetest.KindFinalize || readings == 1 {
+				return &stale
+			}
+			return nil
+		})
+		req := f.request("a.example.com")
+		csrs := 0
+		req.CSR = func(ctx context.Context, ids []acme.Identifier) ([]byte, error) {
+			csrs++
+			return acme.NewCSR(newKey(t))(ctx, ids)
+		}
+		_, err := f.account.Obtain(t.Context(), req)
+		if n := f.ca.Count(acmetest.KindFinalize); err != nil || n != 1 || csrs != 1 {
+			t.Errorf("finalized %d times with %d CSRs: %v", n, csrs, err)
+		}
+	})
+}
+
+// One that stays ready for ever is not finalized again before the time that the
+// server asks for has passed, and not for ever.
+func TestFinalizedOrderStaysReady(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		stale := acmetest.Fault{Edit: func(status int, h http.Header, body []byte) (int, []byte) {
+			h.Set("Retry-After", "60")
+			return acmetest.EditJSON(func(m map[string]any) { m["status"] = "ready"; delete(m, "certificate") }).Edit(status, h, body)
+		}}
+		var last time.Time
+		f.fault(func(r acmetest.Request) *acmetest.Fault {
+			switch {
+			case r.Kind == acmetest.KindFinalize:
+				if since := time.Since(last); since < time.Minute {
+					t.Errorf("finalized again after %v", since)
+				}
+				last = time.Now()
+				return &stale
+			case r.Kind == acmetest.KindOrder && !last.IsZero():
+				return &stale
+			}
+			return nil
+		})
+		if _, err := f.account.Obtain(t.Context(), f.request("a.example.com")); !errors.Is(err, acme.ErrMalformedResponse) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A server that calls the order ready, and refuses to finalize it as not ready,
+// is believed after some tries.
+func TestOrderIsReadyAndIsNot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(acmetest.FaultAlways(acmetest.KindFinalize, acmetest.Fault{Problem: &acmetest.Problem{
+			Type: string(acme.ErrOrderNotReady), Detail: "CAA pending", Status: 403,
+		}}))
+		_, err := f.account.Obtain(t.Context(), f.request("a.example.com"))
+		if n := f.ca.Count(acmetest.KindFinalize); n > 5 || !errors.Is(err, acme.ErrOrderNotReady) {
+			t.Errorf("%d finalize requests, %v", n, err)
+		}
+	})
+}
+
+// Callers that wait for a directory together learn together that there is none:
+// the tries of one are enough for all.
+func TestDirectoryIsDownForMany(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]acmetest.Fault{"no answer": {Delay: time.Hour}, "500": {Status: 500}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				f.fault(acmetest.FaultAlways(acmetest.KindDirectory, fault))
+				var wg sync.WaitGroup
+				for range 4 {
+					wg.Go(func() {
+						if _, err := f.account.Info(t.Context()); err == nil {
+							t.Error("no error")
+						}
+					})
+				}
+				wg.Wait()
+				if n := f.ca.Count(acmetest.KindDirectory); n > 5 {
+					t.Errorf("%d directory requests", n)
+				}
+			})
+		})
+	}
+}
+
+// A certificate that the server does not find is asked for again for seconds,
+// not for the week that it names.
+func TestCertificateNotFoundForAWeek(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(acmetest.FaultAlways(acmetest.KindCertificate, acmetest.Fault{Status: 404, Header: http.Header{"Retry-After": {"604800"}}}))
+		start := time.Now()
+		_, err := f.account.Obtain(t.Context(), f.request("a.example.com"))
+		if took := time.Since(start); took > 20*time.Second || problemIn(t, err).RetryAfter.IsZero() {
+			t.Errorf("got %v after %v", err, took)
+		}
+	})
+}
+
+// The largest bound of a body is no bound, and must not overflow into a small
+// one.
+func TestHugeMaxBodyBytes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		for _, limit := range []int64{math.MaxInt64, math.MaxInt64/4 + 1} {
+			f.client.MaxBodyBytes = limit
+			f.obtains()
+		}
+	})
+}
+
+// The number of an order's authorizations is the server's word: beyond all
+// measure they are not read.
+func TestAuthorizationsAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(editing(func(m map[string]any) {
+			urls := make([]any, 1001)
+			for i := range urls {
+				urls[i] = fmt.Sprint("/authorization/x", i)
+			}
+			m["authorizations"] = urls
+		}, acmetest.KindNewOrder))
+		_, err := f.account.Obtain(t.Context(), f.request("a.example.com"))
+		if n := f.ca.Count(acmetest.KindAuthorization); n != 0 || !errors.Is(err, acme.ErrMalformedResponse) {
+			t.Errorf("%d authorizations were read, %v", n, err)
+		}
+	})
+}
+
+// So is the number of an authorization's challenges, each of which costs a
+// hundred times the octets that it came in.
+func TestChallengesAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		o := f.order("a.example.com")
+		f.fault(acmetest.FaultAlways(acmetest.KindAuthorization, acmetest.Fault{
+			Body: []byte(`{"status":"pending","challenges":[` + strings.Repeat("{},", 99) + `{}]}`),
+		}))
+		z, err := f.account.Authorization(t.Context(), o.AuthorizationURLs[0])
+		if err != nil || len(z.Challenges) > 64 {
+			t.Errorf("%d challenges, %v", len(z.Challenges), err)
+		}
+	})
+}
+
+// A server that takes names out of the order under way must not get a
+// certificate accepted that is without them.
+func TestCertificateForFewerNames(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		small := f.obtains()
+		less := acmetest.EditJSON(func(m map[string]any) {
+			m["identifiers"] = []any{map[string]any{"type": "dns", "value": "a.example"}}
+		})
+		f.fault(acmetest.Faults(
+			acmetest.FaultAlways(acmetest.KindOrder, less),
+			acmetest.FaultAlways(acmetest.KindFinalize, acmetest.Fault{Body: []byte(`{"status":"valid","certificate":"` + small.URL + `"}`)}),
+		))
+		if _, err := f.account.Obtain(t.Context(), f.request("a.example", "b.example")); err == nil {
+			t.Error("asked for two names, got a certificate for one and no error")
+		}
+		f.fault(acmetest.FaultAlways(acmetest.KindFinalize, acmetest.Fault{Body: []byte(`{"status":"valid","certificate":"` + small.URL + `"}`)}))
+		if _, err := f.account.Obtain(t.Context(), f.request("a.example", "b.example")); !errors.Is(err, acme.ErrCertificateMismatch) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// After a restart there is no earlier reading to fill in what a valid order
+// lacks: the identifiers of the request do.
+func TestRestartWithoutIdentifiers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{IssuanceTime: time.Minute})
+		f.fault(editing(func(m map[string]any) {
+			delete(m, "identifiers")
+			delete(m, "finalize")
+		}, acmetest.KindOrder))
+		o := f.order("a.example")
+		ctx, cancel := contextWithTimeout(t, 30*time.Second)
+		defer cancel()
+		if _, err := f.account.Complete(ctx, o, f.request("a.example")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v", err)
+		}
+		pass(time.Hour)
+		o, err := f.account.Order(t.Context(), o.URL)
+		if err != nil || o.Status != acme.StatusValid {
+			t.Fatalf("got %+v, %v", o, err)
+		}
+		cert, err := f.account.Complete(t.Context(), o, f.request("a.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.verify(cert, "a.example")
+	})
+}
+
+// The attempt that a solver holds stays as it was presented, also when the
+// challenge is answered again: the solver may be reading it.
+func TestAttemptIsTheSolversOwn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing()})
+		problem := `{"type":"` + string(acme.ErrConnection) + `"}`
+		f.fault(acmetest.Faults(
+			acmetest.FaultOnce(acmetest.KindChallenge, acmetest.Fault{Status: 200, Body: []byte(`{"type":"http-01","status":"pending","error":` + problem + `,"url":"x"}`)}),
+			editing(func(m map[string]any) {
+				for _, c := range m["challenges"].([]any) {
+					if c := c.(map[string]any); c["status"] == "pending" && f.withPayload(acmetest.KindChallenge) == 1 {
+						c["error"] = map[string]any{"type": string(acme.ErrConnection)}
+					}
+				}
+			}, acmetest.KindAuthorization),
+		))
+		solver := always(acme.HTTP01).(testSolver)
+		solver.present = func(_ context.Context, batch []*acme.Attempt) (acme.Cleanup, error) {
+			first := batch[0].Challenge
+			return func(context.Context) error {
+				if batch[0].Challenge != first || first.Status != acme.StatusPending || first.Error != nil {
+					t.Error("the attempt has changed")
+				}
+				return nil
+			}, nil
+		}
+		req := f.request("a.example.com")
+		req.Solvers = []acme.Solver{solver}
+		if _, err := f.account.Obtain(t.Context(), req); err != nil || f.withPayload(acmetest.KindChallenge) != 2 {
+			t.Errorf("answered %d times: %v", f.withPayload(acmetest.KindChallenge), err)
+		}
+	})
+}
+
+// What a call has done although its answer was lost is a success: the refusal of
+// the second try says no more than that.
+func TestDoneThoughTheAnswerWasLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		cert := f.obtains()
+		f.fault(acmetest.FaultOnce(acmetest.KindRevokeCert, acmetest.Fault{LoseResponse: true}))
+		if err := f.account.RevokeCertificate(t.Context(), cert.PEM, acme.ReasonUnspecified); err != nil {
+			t.Errorf("revoked: %v", err)
+		}
+		if err := f.account.RevokeCertificate(t.Context(), cert.PEM, acme.ReasonUnspecified); !errors.Is(err, acme.ErrAlreadyRevoked) {
+			t.Errorf("revoked before: %v", err)
+		}
+		f.fault(acmetest.FaultOnce(acmetest.KindAccount, acmetest.Fault{LoseResponse: true}))
+		if err := f.account.Deactivate(t.Context()); err != nil {
+			t.Errorf("deactivated: %v", err)
+		}
+		if err := f.account.Deactivate(t.Context()); !errors.Is(err, acme.ErrUnauthorized) {
+			t.Errorf("deactivated before: %v", err)
+		}
+	})
+}
+
+// An authorization that failed with the answer to its challenge is invalid in
+// the error too, and there is nothing to deactivate.
+func TestFailedAuthorizationIsReadOnceMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing(acme.HTTP01)})
+		ctx := acme.WithTrace(t.Context(), &acme.Trace{Deactivated: func(url string, err error) { t.Errorf("deactivated %s: %v", url, err) }})
+		_, err := f.account.Obtain(ctx, f.request("a.example.com"))
+		if z, ok := errors.AsType[*acme.AuthorizationError](err); !ok || z.Authorization.Status != acme.StatusInvalid {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Giving up what is left pending is a courtesy: a server that does not answer
+// must not hold up the error by more than a minute.
+func TestDeactivationsHang(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(func(r acmetest.Request) *acmetest.Fault {
+			if r.Kind == acmetest.KindAuthorization && len(r.Payload) > 0 {
+				return &acmetest.Fault{Delay: 24 * time.Hour, LoseRequest: true}
+			}
+			return nil
+		})
+		req := f.request(names(3)...)
+		req.Solvers = nil
+		start := time.Now()
+		_, err := f.account.Obtain(t.Context(), req)
+		if _, ok := errors.AsType[*acme.NoSolverError](err); !ok || time.Since(start) > time.Minute {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// A Backoff of the caller's may count from 0 and ask the default one.
+func TestDefaultBackoffFromZero(t *testing.T) {
+	t.Parallel()
+	if d := acme.DefaultBackoff(0, 0); d <= 0 || d > 250*time.Millisecond {
+		t.Errorf("got %v", d)
+	}
+}
+
+// The orders URL of an account may be relative, like all others.
+func TestRelativeOrdersURL(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		o := f.order("a.example.com")
+		f.fault(editing(func(m map[string]any) {
+			m["orders"] = strings.TrimPrefix(m["orders"].(string), "https://ca.test")
+		}, acmetest.KindAccount))
+		n := 0
+		for u, err := range f.account.Orders(t.Context()) {
+			if n++; err != nil || u != o.URL {
+				t.Errorf("got %q, %v", u, err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d orders", n)
+		}
+	})
+}
+
+// A rate limit that the server has lifted, as an answer showed, is forgotten.
+func TestRateLimitIsLifted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		o := f.order("a.example.com")
+		f.fault(acmetest.FaultOnce(acmetest.KindOrder, acmetest.RateLimited(24*time.Hour)))
+		if _, err := f.account.Order(t.Context(), o.URL); !errors.Is(err, acme.ErrRateLimited) {
+			t.Fatalf("got %v", err)
+		}
+		for _, ctx := range []context.Context{acme.IgnoreRateLimits(t.Context()), t.Context()} {
+			if _, err := f.account.Order(ctx, o.URL); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Two that want certificates for the same names at once, with a key each, may be
+// given one order: the one who comes too late makes another.
+func TestSameOrderTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{ReuseOrders: true, Latency: 50 * time.Millisecond, ValidationTime: time.Second})
+		var wg sync.WaitGroup
+		for range 2 {
+			req := f.request("a.example.com")
+			req.CSR = acme.NewCSR(newKey(t))
+			wg.Go(func() {
+				if _, err := f.account.Obtain(t.Context(), req); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(f.ca.Issued()); n != 2 {
+			t.Errorf("%d certificates", n)
+		}
+	})
+}
+
+// An order that a stale replica called ready is authorized all the same, when
+// finalizing shows that it is pending.
+func TestReadyOrderIsPending(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		o := f.order("a.example")
+		o.Status = acme.StatusReady
+		ctx, cancel := contextWithTimeout(t, 24*time.Hour)
+		defer cancel()
+		cert, err := f.account.Complete(ctx, o, f.request("a.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.verify(cert, "a.example")
+	})
+}
+
+// A password in the directory's URL is refused (it would be sent in the clear to
+// logs), and is not in what the refusal or the Client say of it.
+func TestPasswordInDirectoryURL(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{"https://user:secret@ca.test/directory", "https://user:%zzsecret@ca.test/directory"} {
+		c := &acme.Client{DirectoryURL: raw}
+		_, err := c.Directory(t.Context())
+		if text := fmt.Sprint(c, c.LogValue(), err); err == nil || strings.Contains(text, "secret") {
+			t.Error(text)
+		}
+	}
+}
+
+// Solvers make names and paths of an identifier. That of an authorization need
+// not be one that was ordered (§7.1.3), but no solver sees one that is malformed.
+func TestHostileIdentifiers(t *testing.T) {
+	t.Parallel()
+	for _, id := range []acme.Identifier{
+		{Type: "dns", Value: "../../etc/cron.d/x\n* * * * * root"},
+		{Type: "dns", Value: "a.example.com\n"},
+		{Type: "dns", Value: "a.example.com/../b"},
+		{Type: "dns", Value: "a.example.com\x00"},
+		{Type: "dns", Value: `a\b.example.com`},
+		{Type: "dns", Value: "a b.example.com"},
+		{Type: "dns", Value: "a..example.com"},
+		{Type: "dns", Value: "x.*.example.com"},
+		{Type: "dns", Value: "*."},
+		{Type: "dns", Value: ".."},
+		{Type: "dns", Value: ""},
+		{Type: "ip", Value: "192.0.2.1/../x"},
+		{Type: "ip", Value: "fe80::1%/../x"},
+		{Type: "", Value: "a.example.com"},
+	} {
+		t.Run(fmt.Sprintf("%s %q", id.Type, id.Value), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				f.fault(editing(func(m map[string]any) {
+					m["identifier"] = map[string]any{"type": id.Type, "value": id.Value}
+				}, acmetest.KindAuthorization))
+				req := f.request("a.example.com")
+				req.Solvers = []acme.Solver{testSolver{
+					supports: func(a *acme.Attempt) bool { t.Errorf("a solver was asked about %q", a.Identifier.Value); return true },
+					present:  always(acme.HTTP01).Present,
+				}}
+				if _, err := f.account.Obtain(t.Context(), req); !errors.Is(err, acme.ErrInvalidIdentifier) {
+					t.Errorf("got %v", err)
+				}
+				if n := f.ca.Count(acmetest.KindChallenge); n != 0 {
+					t.Errorf("%d challenges were answered", n)
+				}
+			})
+		})
+	}
+}
+
+// A proxy's page in answer to a challenge's says nothing about the challenge,
+// which may be under way: it is looked at.
+func TestPageInAnswerToAChallenge(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(acmetest.FaultOnce(acmetest.KindChallenge, answering(200, "<html>ok</html>")))
+		f.obtains()
+		if n := f.withPayload(acmetest.KindChallenge); n != 1 {
+			t.Errorf("answered %d times", n)
+		}
+	})
+}
+
+// Every error begins with the name of the package, and says it once, whatever
+// errors it is made of.
+func TestErrorsHaveOnePrefix(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{ValidationTime: time.Hour})
+		_, chain := (&acme.Certificate{PEM: []byte("x")}).Chain()
+		_, csr := acme.NewCSR(f.certKey)(t.Context(), nil)
+		_, noKey := f.client.Account(nil, "").Info(t.Context())
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(noKey) })
+		_, obtain := f.account.Obtain(ctx, f.request("a.example.com"))
+		for name, err := range map[string]error{"Chain": chain, "NewCSR": csr, "no key": noKey, "cause": obtain} {
+			if text := err.Error(); !strings.HasPrefix(text, "acme: ") || strings.Count(text, "acme: ") != 1 {
+				t.Errorf("%s: %s", name, text)
+			}
+		}
+	})
+}
+
+// A refused answer does not fail a challenge that is being validated: somebody
+// else has answered it.
+func TestChallengeRefusedAsItIsProcessing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{ValidationTime: 5 * time.Second})
+		f.fault(acmetest.FaultOnce(acmetest.KindChallenge, answering(400, `{"type":"urn:ietf:params:acme:error:malformed"}`)))
+		f.obtains()
+	})
+}
+
+// Once a name has failed, the others are looked at now and then, so that the
+// error can name them too: their server is not asked in haste.
+func TestReadingsAfterAFailure(t *testing.T) {
+	t.Parallel()
+	for _, retryAfter := range []string{"", "5"} {
+		t.Run("Retry-After "+retryAfter, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{ValidationTime: time.Minute, RetryAfter: retryAfter})
+				f.fault(acmetest.FaultOnce(acmetest.KindChallenge, failedAtOnce()))
+				_, err := f.account.Obtain(t.Context(), f.request(names(3)...))
+				if !errors.Is(err, acme.ErrConnection) {
+					t.Errorf("got %v", err)
+				}
+				for u, n := range f.readings(acmetest.KindAuthorization) {
+					if n > 5 {
+						t.Errorf("%s was read %d times", u, n)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A solver that fails leaves the field to the next one, also to one of the same
+// challenge type: another DNS provider, say.
+func TestSecondSolverOfTheSameType(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing()})
+		broken := always(acme.DNS01).(testSolver)
+		broken.present = func(context.Context, []*acme.Attempt) (acme.Cleanup, error) { return nil, errors.New("down") }
+		req := f.request("a.example.com")
+		req.Solvers = []acme.Solver{broken, always(acme.DNS01)}
+		if _, err := f.account.Obtain(t.Context(), req); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A server that fails all requests of a kind has failed when the first has
+// failed for good: the other names are not tried.
+func TestRequestsStopAtTheFirstError(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []acmetest.Kind{acmetest.KindAuthorization, acmetest.KindChallenge} {
+		t.Run(string(kind), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				f.fault(acmetest.FaultAlways(kind, acmetest.Fault{Status: 500}))
+				req := f.request(names(3)...)
+				req.Concurrency = 1
+				_, err := f.account.Obtain(t.Context(), req)
+				if n := f.ca.Count(kind); n > 6 || problemIn(t, err).Status != 500 {
+					t.Errorf("%d requests, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+// A name that has failed is in the error, also if the server then fails the
+// request for another.
+func TestFailureIsNotHiddenByAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing(acme.HTTP01)})
+		f.fault(func(r acmetest.Request) *acmetest.Fault {
+			if r.Kind == acmetest.KindChallenge && len(f.ca.Authorizations("invalid")) == 1 {
+				return &acmetest.Fault{Status: 500}
+			}
+			return nil
+		})
+		req := f.request("a.example.com", "b.example.com")
+		req.Concurrency = 1
+		if _, err := f.account.Obtain(t.Context(), req); !errors.Is(err, acme.ErrConnection) || !strings.Contains(err.Error(), "HTTP 500") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A valid challenge is not all: an authorization that has expired all the same
+// is a failure, though its order stays pending.
+func TestAuthorizationExpiresAfterItsChallenge(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(editing(func(m map[string]any) {
+			switch {
+			case m["identifiers"] != nil:
+				m["status"] = "pending"
+			case f.ca.Count(acmetest.KindChallenge) > 0:
+				m["status"] = "expired"
+			}
+		}, acmetest.KindOrder, acmetest.KindAuthorization))
+		ctx, cancel := contextWithTimeout(t, time.Hour)
+		defer cancel()
+		_, err := f.account.Obtain(ctx, f.request("a.example.com"))
+		if _, ok := errors.AsType[*acme.AuthorizeError](err); !ok {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// The time that comes with an authorization is for that authorization, whatever
+// the order says.
+func TestAuthorizationsOwnRetryAfter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{ValidationTime: 5 * time.Minute})
+		var times []time.Time
+		f.fault(func(r acmetest.Request) *acmetest.Fault {
+			if r.Kind != acmetest.KindAuthorization {
+				return nil
+			}
+			times = append(times, time.Now())
+			return &acmetest.Fault{Header: http.Header{"Retry-After": {"120"}}}
+		})
+		f.obtains()
+		for i := 1; i < len(times); i++ {
+			if gap := times[i].Sub(times[i-1]); gap < 2*time.Minute {
+				t.Errorf("read again after %v", gap)
+			}
+		}
+		if len(times) < 2 {
+			t.Error("it was read once only: the test tested nothing")
+		}
+	})
+}
+
+// A challenge that was answered before a restart is waited for, although a
+// solver that comes first could answer another one by now: an authorization
+// has one.
+func TestRestartKeepsTheChallenge(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing(), ValidationTime: time.Minute})
+		o := f.order("a.example.com")
+		ctx, cancel := contextWithTimeout(t, 10*time.Second)
+		defer cancel()
+		req := f.request("a.example.com")
+		req.Solvers = []acme.Solver{always(acme.HTTP01)}
+		if _, err := f.account.Complete(ctx, o, req); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v", err)
+		}
+		f.ca.Reset()
+		req.Solvers = []acme.Solver{always(acme.DNS01), always(acme.HTTP01)}
+		if _, err := f.account.Complete(t.Context(), o, req); err != nil || f.withPayload(acmetest.KindChallenge) != 0 {
+			t.Errorf("answered %d more: %v", f.withPayload(acmetest.KindChallenge), err)
+		}
+	})
+}
+
+// A failure that is known is told soon: it does not wait for the time at which
+// the server wants to be asked about the other names.
+func TestKnownFailureDoesNotWait(t *testing.T) {
+	t.Parallel()
+	for _, deadline := range []time.Duration{10 * time.Minute, 24 * time.Hour} {
+		t.Run(deadline.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{ValidationTime: time.Minute, RetryAfter: "3600"})
+				f.fault(acmetest.FaultOnce(acmetest.KindChallenge, failedAtOnce()))
+				ctx, cancel := contextWithTimeout(t, deadline)
+				defer cancel()
+				start := time.Now()
+				_, err := f.account.Obtain(ctx, f.request(names(3)...))
+				if !errors.Is(err, acme.ErrConnection) || time.Since(start) > 30*time.Second {
+					t.Errorf("got %v after %v", err, time.Since(start))
+				}
+			})
+		})
+	}
+}
+
+// An answer that a challenge is invalid is final, though the readings lag behind
+// and know nothing of it.
+func TestInvalidAnswerIsFinal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing(acme.HTTP01)})
+		f.fault(editing(func(m map[string]any) {
+			m["status"] = "pending"
+			challenges, _ := m["challenges"].([]any)
+			for _, c := range challenges {
+				c := c.(map[string]any)
+				c["status"] = "pending"
+				delete(c, "error")
+			}
+		}, acmetest.KindAuthorization, acmetest.KindOrder))
+		ctx, cancel := contextWithTimeout(t, time.Hour)
+		defer cancel()
+		start := time.Now()
+		_, err := f.account.Obtain(ctx, f.request("a.example.com"))
+		if _, ok := errors.AsType[*acme.AuthorizeError](err); !ok || !errors.Is(err, acme.ErrConnection) || time.Since(start) > 30*time.Second {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// A server that has no time is not asked for the same order without "replaces"
+// instead: that is for a refusal.
+func TestReplacesOfABusyServer(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fault acmetest.Fault
+		most  int
+	}{"503": {busy(), 1}, "502 and an order": {answering(502, ""), 2}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				f.fault(acmetest.FaultAlways(acmetest.KindNewOrder, tt.fault))
+				req := f.request("a.example.com")
+				req.OrderRequest.Replaces = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+				_, err := f.account.Obtain(t.Context(), req)
+				if n := f.ca.Count(acmetest.KindNewOrder); n > tt.most || problemIn(t, err).Status < 502 {
+					t.Errorf("%d newOrder requests, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+// Objects that have next to nothing in them, or the wrong things, end in an
+// error: not in a panic, and not in a wait that no deadline ends.
+func TestObjectsWithNextToNothing(t *testing.T) {
+	t.Parallel()
+	for body, kind := range map[string]acmetest.Kind{
+		`{"status":"pending","challenges":null}`:                                                  acmetest.KindAuthorization,
+		`{"status":"pending","challenges":[null,1,"x",{}]}`:                                       acmetest.KindAuthorization,
+		`{"identifier":{"type":"dns","value":"a.example.com"},"challenges":[{"type":"http-01"}]}`: acmetest.KindAuthorization,
+		`{}`:                                acmetest.KindAuthorization,
+		`{"status":"pending","error":{}}`:   acmetest.KindChallenge,
+		`{"status":"invalid","error":"x"}`:  acmetest.KindChallenge,
+		`{ }`:                               acmetest.KindChallenge,
+		`{"status":"invalid","error":null}`: acmetest.KindOrder,
+		`{"status":"valid"}`:                acmetest.KindOrder,
+		`{"status":"frozen"}`:               acmetest.KindOrder,
+		`{  }`:                              acmetest.KindOrder,
+		`{"status":"pending"}`:              acmetest.KindFinalize,
+		`{   }`:                             acmetest.KindFinalize,
+		`{"status":"pending","authorizations":[null,""],"identifiers":[null]}`: acmetest.KindNewOrder,
+		`{"status":"pending","authorizations":[]}`:                             acmetest.KindNewOrder,
+		`{"status":"ready","finalize":"::"}`:                                   acmetest.KindNewOrder,
+		`{    }`:                                                               acmetest.KindNewOrder,
+	} {
+		t.Run(string(kind)+" "+body, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				f.fault(acmetest.FaultAlways(kind, acmetest.Fault{Status: 201, Body: []byte(body), Header: http.Header{"Location": {"/order/x"}}}))
+				ctx, cancel := contextWithTimeout(t, time.Minute)
+				defer cancel()
+				if _, err := f.account.Obtain(ctx, f.request("a.example.com")); err == nil {
+					t.Error("no error")
+				}
+			})
+		})
+	}
+}
