@@ -41,6 +41,9 @@ func (z *Authorization) decode(data []byte) error {
 	if name, ok := strings.CutPrefix(z.Identifier.Value, "*."); ok {
 		z.Identifier.Value, z.Wildcard = name, true // against §7.1.4, but seen
 	}
+	if id, err := z.Identifier.normalize(); err == nil {
+		z.Identifier = id // the same in every reading
+	}
 	var challenges []json.RawMessage
 	optional(m["challenges"], &challenges)
 	for _, raw := range challenges[:min(len(challenges), maxChallenges)] {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -113,8 +114,10 @@ func (w *authorizer) assign(authzs []*Authorization) error {
 		}
 		// Solvers make paths and records of it. It need not be one that was
 		// ordered (§7.1.3), but it must be one.
-		id, err := z.Identifier.normalize()
-		z.Identifier = id
+		_, err := z.Identifier.normalize()
+		if strings.HasPrefix(z.Identifier.Value, "*.") {
+			err = errors.New("it has a second wildcard")
+		}
 		t := &task{authz: z, offered: z.Challenges}
 		w.tasks = append(w.tasks, t)
 		switch {

@@ -876,3 +876,48 @@ func TestObjectsWithNextToNothing(t *testing.T) {
 		})
 	}
 }
+
+// identified has authorizations say that they are for a name.
+func identified(value string) func(acmetest.Request) *acmetest.Fault {
+	return editing(func(m map[string]any) { m["identifier"] = map[string]any{"type": "dns", "value": value} }, acmetest.KindAuthorization)
+}
+
+// An authorization for a wildcard of a wildcard reaches no solver.
+func TestWildcardOfAWildcard(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(identified("*.*.a.example.com"))
+		req := f.request("a.example.com")
+		req.Solvers = []acme.Solver{testSolver{
+			supports: func(a *acme.Attempt) bool { t.Errorf("a solver was asked about %q", a.Identifier.Value); return true },
+			present:  always(acme.HTTP01).Present,
+		}}
+		if _, err := f.account.Obtain(t.Context(), req); !errors.Is(err, acme.ErrInvalidIdentifier) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// The error names an identifier that is none.
+func TestErrorNamesTheMalformedIdentifier(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		f.fault(identified("../../x\n"))
+		if _, err := f.account.Obtain(t.Context(), f.request("a.example.com")); !strings.Contains(err.Error(), `"../../x\n"`) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A name in upper case is no other name, for which another order could be tried.
+func TestUpperCaseIsNoOtherName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Validate: failing(acme.HTTP01)})
+		f.fault(identified("A.example.com"))
+		_, err := f.account.Obtain(t.Context(), f.request("a.example.com"))
+		failed, _ := errors.AsType[*acme.AuthorizeError](err)
+		if n := f.ca.Count(acmetest.KindNewOrder); n != 1 || len(failed.Failures) != 1 {
+			t.Errorf("%d orders for one challenge that a solver supports: %v", n, err)
+		}
+	})
+}
