@@ -13,10 +13,11 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 func TestAccountLifecycle(t *testing.T) {
-	claim(t, "8555-7.3-07")
+	conformance.Claim(t, "8555-7.3-07")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{TermsOfService: "https://ca.test/terms", OmitLocation: true})
 		ctx, key := t.Context(), newKey(t)
@@ -67,7 +68,7 @@ func TestAccountLifecycle(t *testing.T) {
 }
 
 func TestBadContacts(t *testing.T) {
-	claim(t, "8555-7.3-02", "8555-7.3-03")
+	conformance.Claim(t, "8555-7.3-02", "8555-7.3-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, contact := range []string{"", "admin@example.com", "mailto:", "mailto:a@example.com?subject=x", "mailto:a@example.com,b@example.com", "mailto:a b@example.com", "mailto:a", ":x"} {
@@ -164,7 +165,7 @@ func TestNewAccountWithoutLocation(t *testing.T) {
 }
 
 func TestExternalAccount(t *testing.T) {
-	claim(t, "8555-7.1.1-04")
+	conformance.Claim(t, "8555-7.1.1-04")
 	t.Parallel()
 	mac := []byte("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
 	for _, alg := range []string{"", "HS256", "HS384", "HS512"} {
@@ -214,7 +215,7 @@ func TestExternalAccount(t *testing.T) {
 
 // Whatever becomes of the answer, the caller knows which key holds.
 func TestChangeKey(t *testing.T) {
-	claim(t, "8555-7.3.5-08")
+	conformance.Claim(t, "8555-7.3.5-08")
 	t.Parallel()
 	refused := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrUnauthorized), Status: 403}}
 	for name, tt := range map[string]struct {
@@ -260,7 +261,7 @@ func TestChangeKey(t *testing.T) {
 var errAny = errors.New("any error")
 
 func TestChangeKeyRefusals(t *testing.T) {
-	claim(t, "8555-7.3.5-09")
+	conformance.Claim(t, "8555-7.3.5-09")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		ctx := t.Context()
@@ -310,7 +311,7 @@ func TestChangeKeyRefusals(t *testing.T) {
 }
 
 func TestOrdersList(t *testing.T) {
-	claim(t, "8555-7.1.2.1-02")
+	conformance.Claim(t, "8555-7.1.2.1-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		var want []string
@@ -382,7 +383,7 @@ func TestOrdersList(t *testing.T) {
 }
 
 func TestPreAuthorization(t *testing.T) {
-	claim(t, "8555-7.4.1-02", "8555-7.1.4-03")
+	conformance.Claim(t, "8555-7.4.1-02", "8555-7.1.4-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ReuseAuthorizations: true})
 		ctx := t.Context()
@@ -423,7 +424,7 @@ func TestDeactivationWithoutEffect(t *testing.T) {
 }
 
 func TestDirectory(t *testing.T) {
-	claim(t, "8555-7.1.1-05")
+	conformance.Claim(t, "8555-7.1.1-05")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{Website: "https://ca.test/", CAAIdentities: []string{"ca.test"}, TermsOfService: "https://ca.test/terms"})
 		dir, err := f.client.Directory(t.Context())
@@ -465,7 +466,7 @@ func TestDirectory(t *testing.T) {
 
 // What is odd in a directory does not matter; what is relative is made absolute.
 func TestOddDirectories(t *testing.T) {
-	claim(t, "8555-7.1.1-03")
+	conformance.Claim(t, "8555-7.1.1-03")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		edit func(map[string]any)

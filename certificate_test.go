@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 func TestRevocation(t *testing.T) {
@@ -127,7 +128,7 @@ func csrFor(t *testing.T, key crypto.Signer, cn string, names []string, ips ...n
 
 // The CSR is checked before it is sent.
 func TestCSRCheck(t *testing.T) {
-	claim(t, "8555-7.4-06", "8555-11.1-02", "8555-11.1-05")
+	conformance.Claim(t, "8555-7.4-06", "8555-11.1-02", "8555-11.1-05")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		key := f.certKey
@@ -204,7 +205,7 @@ func TestNewCSR(t *testing.T) {
 
 // Names are brought to the form of the wire, or refused, before anything is sent.
 func TestIdentifiers(t *testing.T) {
-	claim(t, "8555-7.1.3-05", "8555-7.1.4-03")
+	conformance.Claim(t, "8555-7.1.3-05", "8555-7.1.4-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for in, want := range map[string]string{

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // What RFC 8555 asks of resources (§7.1), nonces (§7.2) and accounts (§7.3), as
@@ -34,7 +35,7 @@ func (f *fixture) edits(edit func(m map[string]any), kinds ...acmetest.Kind) {
 // The relations of links hold an issuance up neither when they are missing nor
 // when there are many, and a caller can follow them (§7.1).
 func TestLinkRelations(t *testing.T) {
-	claim(t, "8555-7.1-02")
+	conformance.Claim(t, "8555-7.1-02")
 	t.Parallel()
 	for name, edit := range map[string]func(http.Header){
 		"as they are": func(http.Header) {},
@@ -78,7 +79,7 @@ func TestLinkRelations(t *testing.T) {
 // A server without newAuthz has no pre-authorization, and is not asked for any
 // (§7.1.1).
 func TestDirectoryWithoutNewAuthz(t *testing.T) {
-	claim(t, "8555-7.1.1-02")
+	conformance.Claim(t, "8555-7.1.1-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{OmitFromDirectory: []string{"newAuthz"}})
 		_, err := f.account.NewAuthorization(t.Context(), acme.DNS("a.example.com")[0])
@@ -97,7 +98,7 @@ func TestDirectoryWithoutNewAuthz(t *testing.T) {
 // All operations work with directories that have no meta, little or too much
 // (§7.1.1).
 func TestEverythingWorksWithOddDirectories(t *testing.T) {
-	claim(t, "8555-7.1.1-03")
+	conformance.Claim(t, "8555-7.1.1-03")
 	t.Parallel()
 	unknown := map[string]any{
 		"a string": "x", "a number": 1.5, "a boolean": true, "a null": nil, "an array": []any{1, "x", nil}, "an object": map[string]any{"newOrder": 1},
@@ -135,7 +136,7 @@ func TestEverythingWorksWithOddDirectories(t *testing.T) {
 // The status of an account is told, and one that is not valid is told by each
 // refusal (§7.1.2).
 func TestAccountStatus(t *testing.T) {
-	claim(t, "8555-7.1.2-01")
+	conformance.Claim(t, "8555-7.1.2-01")
 	t.Parallel()
 	for _, status := range []acme.Status{acme.StatusValid, acme.StatusDeactivated, acme.StatusRevoked} {
 		t.Run(string(status), func(t *testing.T) {
@@ -166,7 +167,7 @@ func TestAccountStatus(t *testing.T) {
 // What is posted to an account changes its contacts or ends it; the rest cannot
 // be updated (§7.1.2).
 func TestAccountUpdatesHaveNoOtherMembers(t *testing.T) {
-	claim(t, "8555-7.1.2-02")
+	conformance.Claim(t, "8555-7.1.2-02")
 	bubble(t, func(t *testing.T) {
 		f, wire := everything(t)
 		updates := 0
@@ -191,7 +192,7 @@ func TestAccountUpdatesHaveNoOtherMembers(t *testing.T) {
 
 // An account object may have little in it (§7.1.2).
 func TestSparseAccounts(t *testing.T) {
-	claim(t, "8555-7.1.2-03")
+	conformance.Claim(t, "8555-7.1.2-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		f.edits(func(m map[string]any) {
@@ -214,7 +215,7 @@ func TestSparseAccounts(t *testing.T) {
 // A list of orders is read page by page, by POST-as-GET, to its end, and once
 // (§7.1.2.1).
 func TestOrdersListHasPages(t *testing.T) {
-	claim(t, "8555-7.1.2.1-01", "8555-7.1.2.1-02")
+	conformance.Claim(t, "8555-7.1.2.1-01", "8555-7.1.2.1-02")
 	t.Parallel()
 	for _, circular := range []bool{false, true} {
 		t.Run(fmt.Sprint("circular=", circular), func(t *testing.T) {
@@ -264,7 +265,7 @@ func TestOrdersListHasPages(t *testing.T) {
 // Times are those of RFC 3339, with fractions and offsets, and in either case
 // (§5.6 there), or none (§7.1.3).
 func TestOrderTimes(t *testing.T) {
-	claim(t, "8555-7.1.3-02")
+	conformance.Claim(t, "8555-7.1.3-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		o := f.order("a.example.com")
@@ -302,7 +303,7 @@ func TestOrderTimes(t *testing.T) {
 // It is the authorizations of an order that count, not its identifiers: there
 // may be fewer or more, and for other names (§7.1.3).
 func TestAuthorizationsNeedNotMatchIdentifiers(t *testing.T) {
-	claim(t, "8555-7.1.3-03")
+	conformance.Claim(t, "8555-7.1.3-03")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		edit    func(m map[string]any, extra string)
@@ -355,7 +356,7 @@ func TestAuthorizationsNeedNotMatchIdentifiers(t *testing.T) {
 // An order whose identifiers or authorizations change counts as invalid, at
 // whichever reading that shows (§7.1.3).
 func TestOrderThatChangesIsInvalid(t *testing.T) {
-	claim(t, "8555-7.1.3-04")
+	conformance.Claim(t, "8555-7.1.3-04")
 	t.Parallel()
 	id := func(name string) map[string]any { return map[string]any{"type": "dns", "value": name} }
 	for name, tt := range map[string]struct {
@@ -416,7 +417,7 @@ func TestOrderThatChangesIsInvalid(t *testing.T) {
 
 // A caller who waits is told as well.
 func TestWaitForOrderThatChanges(t *testing.T) {
-	claim(t, "8555-7.1.3-04")
+	conformance.Claim(t, "8555-7.1.3-04")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		o := f.order("a.example.com")
@@ -434,7 +435,7 @@ func TestWaitForOrderThatChanges(t *testing.T) {
 
 // Of several challenges one is answered, one that a solver supports (§7.1.4).
 func TestOneChallengeIsAnswered(t *testing.T) {
-	claim(t, "8555-7.1.4-02")
+	conformance.Claim(t, "8555-7.1.4-02")
 	t.Parallel()
 	for _, types := range [][]string{
 		{"http-01", "dns-01", "tls-alpn-01"}, {"dns-01", "tls-alpn-01", "http-01"}, {"dns-99", "http-01", "http-01"},
@@ -461,7 +462,7 @@ func TestOneChallengeIsAnswered(t *testing.T) {
 // Without a wildcard, wildcard is absent or false: both mean the same (§7.1.4,
 // erratum 6364).
 func TestWildcardFalse(t *testing.T) {
-	claim(t, "8555-7.1.4-04")
+	conformance.Claim(t, "8555-7.1.4-04")
 	t.Parallel()
 	for name, edit := range map[string]func(m map[string]any){
 		"absent": func(m map[string]any) { delete(m, "wildcard") },
@@ -492,7 +493,7 @@ func TestWildcardFalse(t *testing.T) {
 // An order that has become invalid, by its own expiry or by an authorization's
 // end, is over (§7.1.6).
 func TestInvalidOrderIsFinal(t *testing.T) {
-	claim(t, "8555-7.1.6-02")
+	conformance.Claim(t, "8555-7.1.6-02")
 	t.Parallel()
 	for name, end := range map[string]func(f *fixture, authz string){
 		"expired": func(*fixture, string) { <-time.After(8 * 24 * time.Hour) },
@@ -556,7 +557,7 @@ func (f *fixture) checkInvalid(o *acme.Order) {
 // A nonce is fetched by HEAD when there is none, anew each time, though an answer
 // might be cached (§7.2).
 func TestNonceIsFetchedWhenNoneIsLeft(t *testing.T) {
-	claim(t, "8555-7.2-01", "8555-7.2-03")
+	conformance.Claim(t, "8555-7.2-01", "8555-7.2-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		wire := f.tap()
@@ -595,7 +596,7 @@ func TestNonceIsFetchedWhenNoneIsLeft(t *testing.T) {
 // Whatever its status is, an answer of newNonce with a nonce will do (§7.2,
 // erratum 6030).
 func TestNewNonceStatus(t *testing.T) {
-	claim(t, "8555-7.2-02")
+	conformance.Claim(t, "8555-7.2-02")
 	t.Parallel()
 	for _, status := range []int{200, 202, 204} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -615,7 +616,7 @@ func TestNewNonceStatus(t *testing.T) {
 
 // Without a usable nonce nothing is sent that needs one (§7.2, §6.5.1).
 func TestNoUsableNonce(t *testing.T) {
-	claim(t, "8555-7.2-04", "8555-6.5.1-01")
+	conformance.Claim(t, "8555-7.2-04", "8555-6.5.1-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, nonce := range []string{"", "=", "YQ==", "a+b", "a/b", "a b", "abc, def", "a.b", "ä", `"a"`} {
@@ -634,7 +635,7 @@ func TestNoUsableNonce(t *testing.T) {
 // An account is made from what the caller says and nothing else (§7.3); terms
 // are agreed to only if the caller says so.
 func TestNewAccountRequest(t *testing.T) {
-	claim(t, "8555-7.3-01", "8555-7.3-04")
+	conformance.Claim(t, "8555-7.3-01", "8555-7.3-04")
 	bubble(t, func(t *testing.T) {
 		mac := bytes.Repeat([]byte("k"), 64)
 		f := newFixture(t, acmetest.Options{ExternalAccounts: map[string][]byte{"kid-1": mac}})
@@ -674,7 +675,7 @@ func TestNewAccountRequest(t *testing.T) {
 // Who did not agree to the terms learns where they are, and must say that a
 // person did (§7.3).
 func TestTermsAreForPeople(t *testing.T) {
-	claim(t, "8555-7.3-04", "8555-7.3-05")
+	conformance.Claim(t, "8555-7.3-04", "8555-7.3-05")
 	bubble(t, func(t *testing.T) {
 		const terms = "https://ca.test/terms/2026"
 		f := newFixture(t, acmetest.Options{TermsOfService: terms})
@@ -699,7 +700,7 @@ func TestTermsAreForPeople(t *testing.T) {
 
 // What is wrong with a contact is told apart (§7.3).
 func TestRefusedContacts(t *testing.T) {
-	claim(t, "8555-7.3-08")
+	conformance.Claim(t, "8555-7.3-08")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for contact, want := range map[string]acme.ProblemType{"tel:+4930123": acme.ErrUnsupportedContact, "mailto:a@b@c": acme.ErrInvalidContact} {
@@ -722,7 +723,7 @@ func TestRefusedContacts(t *testing.T) {
 // A caller sees in the account object whether the server knows an extension
 // (§7.3).
 func TestUnknownExtensionIsNotReflected(t *testing.T) {
-	claim(t, "8555-7.3-09")
+	conformance.Claim(t, "8555-7.3-09")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, known := range []bool{false, true} {
@@ -750,7 +751,7 @@ func TestUnknownExtensionIsNotReflected(t *testing.T) {
 
 // Looking an account up by its key does not make one (§7.3.1).
 func TestFindAccount(t *testing.T) {
-	claim(t, "8555-7.3.1-01", "8555-7.3.1-02")
+	conformance.Claim(t, "8555-7.3.1-01", "8555-7.3.1-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		wire := f.tap()
@@ -779,7 +780,7 @@ func TestFindAccount(t *testing.T) {
 // What is asked of an account that exists has no effect, and the caller can see
 // that (§7.3.1).
 func TestExistingAccountIsAsItWas(t *testing.T) {
-	claim(t, "8555-7.3.1-03", "8555-7.3-07")
+	conformance.Claim(t, "8555-7.3.1-03", "8555-7.3-07")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		key := newKey(t)
@@ -800,7 +801,7 @@ func TestExistingAccountIsAsItWas(t *testing.T) {
 // An update is sent to the account, by the account, with what is to change, and
 // gives what came of it (§7.3.2).
 func TestAccountUpdate(t *testing.T) {
-	claim(t, "8555-7.3.2-01")
+	conformance.Claim(t, "8555-7.3.2-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, contact := range [][]string{{"mailto:a@example.com", "mailto:b@example.com"}, {}} {
@@ -823,7 +824,7 @@ func TestAccountUpdate(t *testing.T) {
 // When the terms have changed, the error has the page to visit and the new terms
 // (§7.3.3).
 func TestTermsHaveChanged(t *testing.T) {
-	claim(t, "8555-7.3.3-01")
+	conformance.Claim(t, "8555-7.3.3-01")
 	t.Parallel()
 	for name, tt := range map[string]struct{ instance, terms string }{
 		"absolute": {"https://people.test/agreement/?token=W8Ih3PswD-8", "https://people.test/terms/2"},
@@ -861,7 +862,7 @@ func TestTermsHaveChanged(t *testing.T) {
 // request's URL, with a MAC by the CA's key under the CA's name for it, and no
 // nonce (§7.3.4).
 func TestExternalAccountBinding(t *testing.T) {
-	claim(t, "8555-7.3.4-01", "8555-7.3.4-02", "8555-7.3.4-03", "8555-7.3.4-04", "8555-7.3.4-05", "8555-7.3.4-06", "8555-7.3.4-08")
+	conformance.Claim(t, "8555-7.3.4-01", "8555-7.3.4-02", "8555-7.3.4-03", "8555-7.3.4-04", "8555-7.3.4-05", "8555-7.3.4-06", "8555-7.3.4-08")
 	t.Parallel()
 	keys := accountKeys(t)
 	for alg, key := range map[string]crypto.Signer{"HS256": keys["ES256"], "HS384": keys["RS256"], "HS512": keys["EdDSA"]} {
@@ -901,7 +902,7 @@ func TestExternalAccountBinding(t *testing.T) {
 
 // A binding that the CA did not verify is not in the account object (§7.3.4).
 func TestUnverifiedBindingIsNotReflected(t *testing.T) {
-	claim(t, "8555-7.3.4-09")
+	conformance.Claim(t, "8555-7.3.4-09")
 	t.Parallel()
 	mac := bytes.Repeat([]byte("k"), 64)
 	for name, accounts := range map[string]map[string][]byte{"verified": {"kid-1": mac}, "ignored": nil} {
@@ -927,7 +928,7 @@ func TestUnverifiedBindingIsNotReflected(t *testing.T) {
 
 // A key change is a request by the old key about one by the new key (§7.3.5).
 func TestKeyChangeRequest(t *testing.T) {
-	claim(t, "8555-7.3.5-01", "8555-7.3.5-02", "8555-7.3.5-03", "8555-7.3.5-04", "8555-7.3.5-05", "8555-7.3.5-06", "8555-7.3.5-07", "8555-7.3.5-08")
+	conformance.Claim(t, "8555-7.3.5-01", "8555-7.3.5-02", "8555-7.3.5-03", "8555-7.3.5-04", "8555-7.3.5-05", "8555-7.3.5-06", "8555-7.3.5-07", "8555-7.3.5-08")
 	t.Parallel()
 	for name, key := range accountKeys(t) {
 		t.Run(name, func(t *testing.T) {
@@ -980,7 +981,7 @@ func TestKeyChangeRequest(t *testing.T) {
 // A key change leaves orders as they are; what is answered after it is answered
 // with the new key (§7.3.5, §8.1).
 func TestOrdersSurviveKeyChange(t *testing.T) {
-	claim(t, "8555-7.3.5-10")
+	conformance.Claim(t, "8555-7.3.5-10")
 	t.Parallel()
 	for _, status := range []acme.Status{acme.StatusPending, acme.StatusReady} {
 		t.Run(string(status), func(t *testing.T) {
@@ -1022,7 +1023,7 @@ func TestOrdersSurviveKeyChange(t *testing.T) {
 // An account is deactivated by one request, after which all its requests are
 // refused, once each (§7.3.6).
 func TestDeactivatedAccount(t *testing.T) {
-	claim(t, "8555-7.3.6-01", "8555-7.3.6-02")
+	conformance.Claim(t, "8555-7.3.6-01", "8555-7.3.6-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		verbs := f.verbs()

@@ -28,6 +28,7 @@ import (
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // What RFC 8555 asks of authorizations and challenges (§7.5, §8), of certificate
@@ -51,7 +52,7 @@ func ask(h http.Handler, host, path, from string) *httptest.ResponseRecorder {
 
 // The authorizations of an order are read by POST-as-GET (§7.5).
 func TestAuthorizationsAreRead(t *testing.T) {
-	claim(t, "8555-7.5-01")
+	conformance.Claim(t, "8555-7.5-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		if _, err := f.account.Obtain(t.Context(), f.request(names(3)...)); err != nil {
@@ -75,7 +76,7 @@ func TestAuthorizationsAreRead(t *testing.T) {
 // The answer goes to the URL of the one challenge that was chosen, with what its
 // type wants: {}, unless the solver says otherwise (§7.5.1, erratum 5729).
 func TestChallengeAnswer(t *testing.T) {
-	claim(t, "8555-7.5.1-01", "8555-7.5.1-02")
+	conformance.Claim(t, "8555-7.5.1-01", "8555-7.5.1-02")
 	t.Parallel()
 	for _, tt := range []struct {
 		kind     acme.ChallengeType
@@ -131,7 +132,7 @@ func TestChallengeAnswer(t *testing.T) {
 
 // When the answer is refused, what was provisioned is gone (§7.5.1).
 func TestRefusedAnswerIsCleanedUp(t *testing.T) {
-	claim(t, "8555-7.5.1-03")
+	conformance.Claim(t, "8555-7.5.1-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		token, served := "", 0
@@ -165,7 +166,7 @@ func TestRefusedAnswerIsCleanedUp(t *testing.T) {
 // An authorization is polled by POST-as-GET, at the interval that the server
 // asks for, until it is final (§7.5.1).
 func TestAuthorizationPolling(t *testing.T) {
-	claim(t, "8555-7.5.1-05", "8555-7.5.1-06")
+	conformance.Claim(t, "8555-7.5.1-05", "8555-7.5.1-06")
 	t.Parallel()
 	for _, fails := range []bool{false, true} {
 		for _, ask := range []string{"nothing", "seconds", "date"} {
@@ -219,7 +220,7 @@ func TestAuthorizationPolling(t *testing.T) {
 
 // A Retry-After of ages is no reason to sleep for ages (§7.5.1).
 func TestAuthorizationRetryAfterIsBounded(t *testing.T) {
-	claim(t, "8555-7.5.1-06")
+	conformance.Claim(t, "8555-7.5.1-06")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{OrderLifetime: 365 * 24 * time.Hour})
 		o := f.order("a.example.com")
@@ -247,7 +248,7 @@ func TestAuthorizationRetryAfterIsBounded(t *testing.T) {
 // A final authorization may have lost the challenges that were not completed, or
 // list them as invalid (§7.5.1).
 func TestChallengesOfFinalAuthorizations(t *testing.T) {
-	claim(t, "8555-7.5.1-08")
+	conformance.Claim(t, "8555-7.5.1-08")
 	t.Parallel()
 	for name, others := range map[string]func(valid any) []any{
 		"gone":     func(valid any) []any { return []any{valid} },
@@ -305,7 +306,7 @@ func TestChallengesOfFinalAuthorizations(t *testing.T) {
 
 // Deactivating sends the status to the authorization's URL (§7.5.2).
 func TestDeactivationRequest(t *testing.T) {
-	claim(t, "8555-7.5.2-01")
+	conformance.Claim(t, "8555-7.5.2-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ReuseAuthorizations: true})
 		o := f.order("pending.example.com")
@@ -330,7 +331,7 @@ func TestDeactivationRequest(t *testing.T) {
 // What a challenge has in common with all others is read; types and members
 // that nobody knows do not matter (§8).
 func TestUnknownChallenges(t *testing.T) {
-	claim(t, "8555-8-01")
+	conformance.Claim(t, "8555-8-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{
 			ChallengeTypes: []string{"quantum-99", "", "http-01"},
@@ -374,7 +375,7 @@ func TestUnknownChallenges(t *testing.T) {
 
 // A challenge with an error is not lost while it is processing (§8, erratum 5732).
 func TestErrorOfProcessingChallenge(t *testing.T) {
-	claim(t, "8555-8-02")
+	conformance.Claim(t, "8555-8-02")
 	bubble(t, func(t *testing.T) {
 		tries := 0
 		f := newFixture(t, acmetest.Options{
@@ -421,7 +422,7 @@ func TestErrorOfProcessingChallenge(t *testing.T) {
 
 // A challenge without a status is pending (erratum 8883).
 func TestChallengeWithoutStatus(t *testing.T) {
-	claim(t, "8555-8-03")
+	conformance.Claim(t, "8555-8-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ValidationTime: time.Second})
 		f.fault(acmetest.FaultAlways(acmetest.KindAuthorization, acmetest.EditJSON(func(m map[string]any) {
@@ -455,7 +456,7 @@ func (publicKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 // Thumbprints and key authorizations of known keys, some of which have a
 // coordinate with a leading zero octet (§8.1, erratum 7565).
 func TestKnownKeyAuthorizations(t *testing.T) {
-	claim(t, "8555-8.1-01", "8555-8.1-02")
+	conformance.Claim(t, "8555-8.1-01", "8555-8.1-02")
 	t.Parallel()
 	zeros := 0
 	for _, file := range []string{"thumbprints", "keyauthorizations"} {
@@ -496,7 +497,7 @@ func TestKnownKeyAuthorizations(t *testing.T) {
 
 // Nothing is provisioned for a challenge without a usable token (§8.1).
 func TestChallengeWithoutToken(t *testing.T) {
-	claim(t, "8555-8.1-03")
+	conformance.Claim(t, "8555-8.1-03")
 	t.Parallel()
 	for name, token := range map[string]any{"path": "../x", "space": "a b", "empty": "", "none": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -529,7 +530,7 @@ func TestChallengeWithoutToken(t *testing.T) {
 
 // A challenge is answered when its solver is ready, and not before (§8.2).
 func TestAnswerWaitsForSolver(t *testing.T) {
-	claim(t, "8555-8.2-01")
+	conformance.Claim(t, "8555-8.2-01")
 	t.Parallel()
 	down := errors.New("provider is down")
 	for name, fails := range map[string]error{"ready": nil, "fails": down} {
@@ -566,7 +567,7 @@ func TestAnswerWaitsForSolver(t *testing.T) {
 // in a new request; what the server says about its tries is there to be read
 // (§8.2).
 func TestRetryOfChallenge(t *testing.T) {
-	claim(t, "8555-8.2-02", "8555-8.2-03")
+	conformance.Claim(t, "8555-8.2-02", "8555-8.2-03")
 	bubble(t, func(t *testing.T) {
 		tries := 0
 		f := newFixture(t, acmetest.Options{
@@ -622,7 +623,7 @@ func TestRetryOfChallenge(t *testing.T) {
 // A wait goes by the Retry-After of the challenge, and tells the interim error
 // (§8.2).
 func TestWaitTellsInterimError(t *testing.T) {
-	claim(t, "8555-8.2-03")
+	conformance.Claim(t, "8555-8.2-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ValidationTime: 5 * time.Second, ValidationAttempts: 1000, Validate: failing(acme.HTTP01)})
 		seen := f.arrivals(func(r acmetest.Request) *acmetest.Fault {
@@ -647,7 +648,7 @@ func TestWaitTellsInterimError(t *testing.T) {
 // The http-01 resource is the key authorization, at its path under http, for
 // whoever asks by whatever address, and is gone when the challenge is over (§8.3).
 func TestHTTP01Resource(t *testing.T) {
-	claim(t, "8555-8.3-01", "8555-8.3-02", "8555-8.3-03", "8555-8.3-06")
+	conformance.Claim(t, "8555-8.3-01", "8555-8.3-02", "8555-8.3-03", "8555-8.3-06")
 	t.Parallel()
 	for _, outcome := range []string{"valid", "invalid", "cancelled"} {
 		t.Run(outcome, func(t *testing.T) {
@@ -700,7 +701,7 @@ func TestHTTP01Resource(t *testing.T) {
 // What is asked for and was not provisioned is not served, and never echoed,
 // even if it looks like a token (§8.3).
 func TestHTTP01DoesNotCopyTokens(t *testing.T) {
-	claim(t, "8555-8.3-04", "8555-8.3-05")
+	conformance.Claim(t, "8555-8.3-04", "8555-8.3-05")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ValidationTime: time.Second, Validate: failing()})
 		thumbprint := f.account.Thumbprint()
@@ -773,7 +774,7 @@ func (z *zone) solver() acme.Solver {
 // name and its wildcard in place at once, and its clean-up at the end of the
 // challenge (§8.4). How records get into a zone is its own business.
 func TestDNS01(t *testing.T) {
-	claim(t, "8555-8.4-01", "8555-8.4-02", "8555-8.4-03", "8555-8.4-04")
+	conformance.Claim(t, "8555-8.4-01", "8555-8.4-02", "8555-8.4-03", "8555-8.4-04")
 	t.Parallel()
 	for _, outcome := range []string{"valid", "invalid", "cancelled"} {
 		t.Run(outcome, func(t *testing.T) {
@@ -830,7 +831,7 @@ func TestDNS01(t *testing.T) {
 // The first certificate of a file is the end-entity certificate; the others may
 // stop short of the root (§9.1, erratum 5983).
 func TestChainFiles(t *testing.T) {
-	claim(t, "8555-9.1-01", "8555-9.1-02", "8555-9.1-03")
+	conformance.Claim(t, "8555-9.1-01", "8555-9.1-02", "8555-9.1-03")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		edit func(leaf, intermediate, root string) string
@@ -891,7 +892,7 @@ func (f *fixture) serveChain(edit func(leaf, intermediate, root string) string) 
 // A chain whose certificates do not certify each other in turn is given as it is,
 // with a warning (§9.1).
 func TestChainOutOfOrder(t *testing.T) {
-	claim(t, "8555-9.1-04")
+	conformance.Claim(t, "8555-9.1-04")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		edit  func(leaf, intermediate, root string) string
@@ -935,7 +936,7 @@ func TestChainOutOfOrder(t *testing.T) {
 // A man in the middle may forge badSignatureAlgorithm: the client signs nothing
 // in another way because of it (§10.1).
 func TestNoDowngradeOfSignatures(t *testing.T) {
-	claim(t, "8555-10.1-01")
+	conformance.Claim(t, "8555-10.1-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		forged := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrBadSignatureAlgorithm), Detail: "use RS256", Algorithms: []string{"RS256"}}}
@@ -965,7 +966,7 @@ func TestNoDowngradeOfSignatures(t *testing.T) {
 // What is provisioned for a token depends on the account's key: it is of no use
 // to another account (§10.2).
 func TestKeyAuthorizationIsBoundToAccount(t *testing.T) {
-	claim(t, "8555-10.2-01")
+	conformance.Claim(t, "8555-10.2-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{Validate: failing()})
 		const token = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
@@ -1008,7 +1009,7 @@ func TestKeyAuthorizationIsBoundToAccount(t *testing.T) {
 // A key that is known to be in use is refused for a rollover, and one that turns
 // out to be in use is an error; the old key holds (§11.1).
 func TestRolloverToKeyInUse(t *testing.T) {
-	claim(t, "8555-11.1-03")
+	conformance.Claim(t, "8555-11.1-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		if _, err := f.account.ChangeKey(t.Context(), f.key); !errors.Is(err, acme.ErrSameKey) {
@@ -1033,7 +1034,7 @@ func TestRolloverToKeyInUse(t *testing.T) {
 // A file with anything but certificates is refused, wherever that is, and text
 // around them is not passed on (§11.4).
 func TestChainFilesHaveOnlyCertificates(t *testing.T) {
-	claim(t, "8555-11.4-01", "8555-11.4-02")
+	conformance.Claim(t, "8555-11.4-01", "8555-11.4-02")
 	t.Parallel()
 	// A certificate under another name: the name alone decides.
 	block := func(kind string) func(string) string {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // What RFC 8555 asks of orders, certificates and revocations (§7.4, §7.6), as a
@@ -131,7 +132,7 @@ var rfc3339 = regexp.MustCompile(`^"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-
 // A newOrder request has the identifiers, and the validity if it was asked for
 // (§7.4).
 func TestNewOrderRequest(t *testing.T) {
-	claim(t, "8555-7.4-01", "8555-7.4-02")
+	conformance.Claim(t, "8555-7.4-01", "8555-7.4-02")
 	t.Parallel()
 	east, west := time.FixedZone("", 5*3600+45*60), time.FixedZone("", -8*3600)
 	for name, tt := range map[string]struct {
@@ -187,7 +188,7 @@ func TestNewOrderRequest(t *testing.T) {
 // The order URL is the Location of the answer to newOrder and nothing else,
 // also in another process that knows only that (§7.4, erratum 5979).
 func TestOrderURLIsTheLocation(t *testing.T) {
-	claim(t, "8555-7.4-03")
+	conformance.Claim(t, "8555-7.4-03")
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprint("restart ", restart), func(t *testing.T) {
@@ -244,7 +245,7 @@ func TestOrderURLIsTheLocation(t *testing.T) {
 
 // Identifiers and authorizations come in any order (§7.4).
 func TestOrderOfTheListsDoesNotMatter(t *testing.T) {
-	claim(t, "8555-7.4-04")
+	conformance.Claim(t, "8555-7.4-04")
 	t.Parallel()
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -303,7 +304,7 @@ func TestOrderOfTheListsDoesNotMatter(t *testing.T) {
 // The finalize request has a DER-encoded CSR for exactly the identifiers that
 // were ordered, and comes once, when the order is ready (§7.4).
 func TestFinalizeRequest(t *testing.T) {
-	claim(t, "8555-7.4-05", "8555-7.4-06", "8555-7.4-07", "8555-7.4-08", "8555-7.4-13")
+	conformance.Claim(t, "8555-7.4-05", "8555-7.4-06", "8555-7.4-07", "8555-7.4-08", "8555-7.4-13")
 	t.Parallel()
 	for name, ids := range map[string][]acme.Identifier{
 		"one name":   acme.DNS("example.com"),
@@ -366,7 +367,7 @@ func TestFinalizeRequest(t *testing.T) {
 // Identifiers that are the same are one too many for an order, and a caller's
 // CSR for others than those of the order is not sent (§7.4).
 func TestCSRForOtherIdentifiers(t *testing.T) {
-	claim(t, "8555-7.4-06")
+	conformance.Claim(t, "8555-7.4-06")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{PreValidated: true})
 		if _, err := f.account.Obtain(t.Context(), f.request("a.example.com", "A.example.com")); !errors.Is(err, acme.ErrDuplicateIdentifier) || f.ca.Count("") != 0 {
@@ -392,7 +393,7 @@ func TestCSRForOtherIdentifiers(t *testing.T) {
 // orderNotReady, although the order goes on: the client reads the order and does
 // what its status says (§7.4).
 func TestOrderNotReady(t *testing.T) {
-	claim(t, "8555-7.4-09")
+	conformance.Claim(t, "8555-7.4-09")
 	t.Parallel()
 	for status, issuance := range map[acme.Status]time.Duration{acme.StatusProcessing: time.Minute, acme.StatusValid: 0} {
 		t.Run(string(status), func(t *testing.T) {
@@ -429,7 +430,7 @@ func TestOrderNotReady(t *testing.T) {
 // A finalize request leaves the order pending, by a 200 or by orderNotReady: the
 // client fulfils what is pending instead of waiting for ever (§7.4).
 func TestFinalizedOrderIsPending(t *testing.T) {
-	claim(t, "8555-7.4-12")
+	conformance.Claim(t, "8555-7.4-12")
 	t.Parallel()
 	for _, refused := range []bool{false, true} {
 		t.Run(fmt.Sprint("refused ", refused), func(t *testing.T) {
@@ -471,7 +472,7 @@ func TestFinalizedOrderIsPending(t *testing.T) {
 
 // After badCSR the same order takes another CSR (§7.4).
 func TestAmendedCSR(t *testing.T) {
-	claim(t, "8555-7.4-10")
+	conformance.Claim(t, "8555-7.4-10")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{PreValidated: true})
 		f.fault(acmetest.FaultOnce(acmetest.KindFinalize, acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrBadCSR), Detail: "no P-256, please"}}))
@@ -496,7 +497,7 @@ func TestAmendedCSR(t *testing.T) {
 
 // An order that becomes invalid after finalize is abandoned (§7.4).
 func TestInvalidAfterFinalize(t *testing.T) {
-	claim(t, "8555-7.4-11")
+	conformance.Claim(t, "8555-7.4-11")
 	t.Parallel()
 	for _, issuance := range []time.Duration{0, 3 * time.Second} {
 		t.Run(issuance.String(), func(t *testing.T) {
@@ -523,7 +524,7 @@ func TestInvalidAfterFinalize(t *testing.T) {
 // After finalize the client waits as long as the server asks for, polls the URL
 // that it knows of newOrder, and downloads when the order is valid (§7.4).
 func TestProcessingOrder(t *testing.T) {
-	claim(t, "8555-7.4-14", "8555-7.4-15", "8555-7.4-16")
+	conformance.Claim(t, "8555-7.4-14", "8555-7.4-15", "8555-7.4-16")
 	t.Parallel()
 	for _, issuance := range []time.Duration{0, 5 * time.Second} {
 		for _, ask := range []string{"nothing", "seconds", "date"} {
@@ -569,7 +570,7 @@ func TestProcessingOrder(t *testing.T) {
 
 // An order that the server refuses is a Problem with all its subproblems (§7.4).
 func TestRefusedOrder(t *testing.T) {
-	claim(t, "8555-7.4-17")
+	conformance.Claim(t, "8555-7.4-17")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{RejectIdentifiers: []string{"bad.example.com", "worse.example.com"}})
 		_, err := f.account.NewOrder(t.Context(), acme.OrderRequest{Identifiers: acme.DNS("good.example.com", "bad.example.com", "worse.example.com")})
@@ -597,7 +598,7 @@ func TestRefusedOrder(t *testing.T) {
 // Pre-authorization names the exact identifier; the answer's Location and body
 // are the authorization, also of one that exists (§7.4.1, erratum 5861).
 func TestNewAuthorizationRequest(t *testing.T) {
-	claim(t, "8555-7.4.1-01", "8555-7.4.1-03")
+	conformance.Claim(t, "8555-7.4.1-01", "8555-7.4.1-03")
 	t.Parallel()
 	for _, status := range []int{http.StatusCreated, http.StatusOK} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -643,7 +644,7 @@ func TestNewAuthorizationRequest(t *testing.T) {
 // A certificate is downloaded by POST-as-GET; its chain is read whatever the
 // parameters and the case of the type (§7.4.2).
 func TestCertificateDownload(t *testing.T) {
-	claim(t, "8555-7.4.2-01", "8555-7.4.2-02", "8555-7.4.2-03")
+	conformance.Claim(t, "8555-7.4.2-01", "8555-7.4.2-02", "8555-7.4.2-03")
 	t.Parallel()
 	for _, contentType := range []string{
 		"application/pem-certificate-chain", "application/pem-certificate-chain; charset=utf-8", "Application/PEM-Certificate-Chain",
@@ -678,7 +679,7 @@ func TestCertificateDownload(t *testing.T) {
 // Alternate chains are found however the Link fields are written, and fetched by
 // POST-as-GET; the caller chooses (§7.4.2).
 func TestAlternateChains(t *testing.T) {
-	claim(t, "8555-7.4.2-04")
+	conformance.Claim(t, "8555-7.4.2-04")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		fields []string // %[1]s and %[2]s are the URLs, %[3]s and %[4]s their paths, %[5]s and %[6]s relative to the certificate
@@ -753,7 +754,7 @@ func TestAlternateChains(t *testing.T) {
 
 // A renewed certificate comes of a new order (§7.4.2).
 func TestRenewalIsANewOrder(t *testing.T) {
-	claim(t, "8555-7.4.2-05")
+	conformance.Claim(t, "8555-7.4.2-05")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ReuseAuthorizations: true})
 		req := f.request("a.example.com")
@@ -780,7 +781,7 @@ func TestRenewalIsANewOrder(t *testing.T) {
 // A revocation request has the certificate in DER and the reason if there is
 // one, and is signed by the account or by the certificate's key (§7.6).
 func TestRevocationRequest(t *testing.T) {
-	claim(t, "8555-7.6-01", "8555-7.6-02", "8555-7.6-03")
+	conformance.Claim(t, "8555-7.6-01", "8555-7.6-02", "8555-7.6-03")
 	t.Parallel()
 	for _, byAccount := range []bool{true, false} {
 		for _, reason := range []acme.RevocationReason{acme.ReasonUnspecified, acme.ReasonKeyCompromise, acme.ReasonAACompromise} {
@@ -841,7 +842,7 @@ func TestRevocationRequest(t *testing.T) {
 
 // Numbers that are no reason code (RFC 5280 §5.3.1) are not sent (§7.6).
 func TestRevocationReasonsThatAreNone(t *testing.T) {
-	claim(t, "8555-7.6-02")
+	conformance.Claim(t, "8555-7.6-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{PreValidated: true})
 		cert, err := f.account.Obtain(t.Context(), f.request("a.example.com"))
@@ -865,7 +866,7 @@ func TestRevocationReasonsThatAreNone(t *testing.T) {
 
 // The answers to a revocation request are told apart (§7.6).
 func TestRevocationAnswers(t *testing.T) {
-	claim(t, "8555-7.6-04")
+	conformance.Claim(t, "8555-7.6-04")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{PreValidated: true})
 		cert, err := f.account.Obtain(t.Context(), f.request("a.example.com"))

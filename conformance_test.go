@@ -2,168 +2,210 @@ package acme_test
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
-	"maps"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // testdata/requirements.tsv lists what the ACME texts ask of a client. A test
-// that observes a requirement from outside claims it; what cannot bind this
-// library has a reason in testdata/requirements-reasons.tsv. After a full run
-// each row of the documents below must have one or the other, and with -update
-// docs/conformance.md is written.
+// that observes a requirement from outside claims it (package
+// internal/conformance); what cannot bind this library has a reason in
+// testdata/requirements-reasons.tsv. Each row of the documents below has one or
+// the other, and docs/conformance.md is made of both: -update writes it.
 
-// conformant are the documents, as ids begin, whose rows must all be claimed.
-var conformant = []string{"8555-"}
+// A document is a text whose rows must all be claimed, or have reasons.
+type document struct {
+	prefix string // of the ids
+	title  string
+}
+
+func conformant() []document {
+	return []document{
+		{"8555-", "RFC 8555"},
+	}
+}
 
 // A requirement is a row of the table.
 type requirement struct {
 	id, section, level, text string
 	reason                   string
-	tests                    []string // that claimed it in this run
+	tests                    []string // that claim it
 }
-
-// A conformanceTable has all requirements by id.
-type conformanceTable struct {
-	mu   sync.Mutex
-	rows map[string]*requirement
-}
-
-var table = sync.OnceValue(func() *conformanceTable {
-	t := &conformanceTable{rows: map[string]*requirement{}}
-	for _, f := range readTSV("requirements.tsv") {
-		t.rows[f[0]] = &requirement{id: f[0], section: f[1], level: f[2], text: f[4]}
-	}
-	for _, f := range readTSV("requirements-reasons.tsv") {
-		r := t.rows[f[0]]
-		if r == nil {
-			panic("requirements-reasons.tsv: unknown requirement " + f[0])
-		}
-		r.reason = f[1]
-	}
-	return t
-})
 
 // readTSV reads a file of testdata, less its first line.
-func readTSV(name string) [][]string {
+func readTSV(name string) ([][]string, error) {
 	data, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	var rows [][]string
 	for line := range strings.Lines(strings.ReplaceAll(string(data), "\r\n", "\n")) {
 		rows = append(rows, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
 	}
-	return rows[1:]
+	return rows[1:], nil
 }
 
-// claim says that the test observes these requirements. It goes into the test
-// that fails when the requirement is broken, not into one that happens to pass
-// by.
-func claim(t *testing.T, ids ...string) {
+// requirements reads the table, with the reasons and the claims of all packages.
+func requirements(t *testing.T) []*requirement {
 	t.Helper()
-	name, _, _ := strings.Cut(t.Name(), "/")
-	c := table()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, id := range ids {
-		switch r := c.rows[id]; {
-		case r == nil:
-			t.Errorf("claim: there is no requirement %s", id)
-		case r.reason != "":
-			t.Errorf("claim: %s has a reason not to be tested: %s", id, r.reason)
-		case !slices.Contains(r.tests, name):
-			r.tests = append(r.tests, name)
-		}
+	lines, err := readTSV("requirements.tsv")
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// TestMain checks the claims when all tests have run and passed.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	full := true
-	for _, name := range []string{"test.run", "test.skip", "test.list", "test.fuzz", "test.bench"} {
-		full = full && flag.Lookup(name).Value.String() == ""
+	reasons, err := readTSV("requirements-reasons.tsv")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if code == 0 && full {
-		if err := checkConformance(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func checkConformance() error {
-	var open []string
 	var rows []*requirement
-	for _, id := range slices.Sorted(maps.Keys(table().rows)) {
-		r := table().rows[id]
-		if !slices.ContainsFunc(conformant, func(doc string) bool { return strings.HasPrefix(id, doc) }) {
-			continue
+	byID := map[string]*requirement{}
+	for _, f := range lines {
+		r := &requirement{id: f[0], section: f[1], level: f[2], text: f[4]}
+		rows, byID[r.id] = append(rows, r), r
+	}
+	for _, f := range reasons {
+		if byID[f[0]] == nil || len(f) != 2 {
+			t.Fatalf("requirements-reasons.tsv: unknown requirement, or no reason: %q", f)
 		}
-		rows = append(rows, r)
-		if len(r.tests) == 0 && r.reason == "" {
-			open = append(open, id+" "+r.text)
+		byID[f[0]].reason = f[1]
+	}
+	for _, dir := range testDirectories(t) {
+		claims, err := conformance.Scan(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(claims) > 0 && !hasMain(dir) {
+			t.Errorf("%s: the tests have claims, but no TestMain that calls conformance.Main", dir)
+		}
+		for _, c := range claims {
+			r := byID[c.ID]
+			switch {
+			case r == nil:
+				t.Errorf("%s/%s claims %s, which there is not", dir, c.Test, c.ID)
+			case r.reason != "":
+				t.Errorf("%s/%s claims %s, which has a reason not to be tested: %s", dir, c.Test, c.ID, r.reason)
+			case dir == ".":
+				r.tests = append(r.tests, c.Test)
+			default:
+				r.tests = append(r.tests, filepath.Base(dir)+"."+c.Test)
+			}
+		}
+	}
+	return rows
+}
+
+// testDirectories returns the directories of the repository that have tests, and
+// whose TestMain sees to it that what they claim is run.
+func testDirectories(t *testing.T) []string {
+	t.Helper()
+	var dirs []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); name == "testdata" || name == "docs" || path != "." && strings.HasPrefix(name, ".") || path == filepath.Join("internal", "conformance") {
+			return filepath.SkipDir
+		}
+		dirs = append(dirs, path)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
+
+func hasMain(dir string) bool {
+	names, _ := filepath.Glob(filepath.Join(dir, "*_test.go")) // the pattern is good
+	return slices.ContainsFunc(names, func(name string) bool {
+		data, err := os.ReadFile(name)
+		return err == nil && strings.Contains(string(data), "conformance.Main(m")
+	})
+}
+
+// TestMain sees to it that what is claimed is run.
+func TestMain(m *testing.M) { conformance.Main(m) }
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	rows := requirements(t)
+	var open []string
+	isOpen := func(r *requirement) bool { return len(r.tests) == 0 && r.reason == "" }
+	for _, doc := range conformant() {
+		for _, r := range rows {
+			if strings.HasPrefix(r.id, doc.prefix) && isOpen(r) {
+				open = append(open, r.id+" "+r.text)
+			}
 		}
 	}
 	if len(open) > 0 {
-		return fmt.Errorf("%d requirements are claimed by no test that ran:\n%s", len(open), strings.Join(open, "\n"))
+		t.Fatalf("%d requirements are claimed by no test:\n%s", len(open), strings.Join(open, "\n"))
 	}
 	want := conformanceDocument(rows)
 	file := filepath.Join("docs", "conformance.md")
 	if *update {
-		return os.WriteFile(file, []byte(want), 0o644) //nolint:gosec // a document
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+			t.Fatal(err)
+		}
+		return
 	}
 	got, err := os.ReadFile(file)
 	if err != nil || strings.ReplaceAll(string(got), "\r\n", "\n") != want {
-		return fmt.Errorf("%s is out of date: run go test -update . (%w)", file, err)
+		t.Errorf("%s is out of date: run go test -run TestConformance -update . (%v)", file, err)
 	}
-	return nil
 }
 
 // conformanceDocument is docs/conformance.md.
 func conformanceDocument(rows []*requirement) string {
-	slices.SortFunc(rows, func(a, b *requirement) int {
-		return cmp.Or(strings.Compare(sectionKey(a.section), sectionKey(b.section)), strings.Compare(a.id, b.id))
-	})
+	var total, tested int
+	var parts strings.Builder
 	where := citations()
-	tested := 0
-	for _, r := range rows {
-		if r.reason == "" {
-			tested++
+	for _, doc := range conformant() {
+		var own []*requirement
+		for _, r := range rows {
+			if strings.HasPrefix(r.id, doc.prefix) {
+				own = append(own, r)
+				total++
+				if r.reason == "" {
+					tested++
+				}
+			}
+		}
+		slices.SortFunc(own, func(a, b *requirement) int {
+			return cmp.Or(strings.Compare(sectionKey(a.id), sectionKey(b.id)), strings.Compare(a.id, b.id))
+		})
+		fmt.Fprintf(&parts, "\n## %s\n\n| requirement | level | | code | test |\n|---|---|---|---|---|\n", doc.title)
+		for _, r := range own {
+			parts.WriteString(r.row(where))
 		}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `# Conformance
+	return fmt.Sprintf(`# Conformance
 
-What RFC 8555 asks of a client, and which test observes it. This file is generated: go test -update . in the root writes
-it, and every full test run checks it against the tests that ran. The rows are in testdata/requirements.tsv, where each says how a
-test sees it from outside.
+What the ACME texts ask of a client, and which test observes it. This file is generated: go test -run TestConformance -update .
+writes it, and every test run checks it against the claims in the tests. The rows are in testdata/requirements.tsv, where each says
+how a test sees it from outside; the middle of an id is the section.
 
 %d requirements: %d with a test, %d with a reason why it cannot bind this library.
+`, total, tested, total-tested) + parts.String()
+}
 
-| requirement | level | | code | test |
-|---|---|---|---|---|
-`, len(rows), tested, len(rows)-tested)
-	for _, r := range rows {
-		slices.Sort(r.tests)
-		test := "`" + strings.Join(r.tests, "`, `") + "`"
-		if r.reason != "" {
-			test = r.reason
-		}
-		text := strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`).Replace(r.text)
-		number := strings.TrimPrefix(r.section, "RFC 8555 ")
-		fmt.Fprintf(&b, "| §%s %s | %s | %s | %s | %s |\n", number, r.id, r.level, text, strings.Join(where[number], ", "), test)
+// row is a line of the document.
+func (r *requirement) row(where map[string][]string) string {
+	slices.Sort(r.tests)
+	test := "`" + strings.Join(r.tests, "`, `") + "`"
+	if r.reason != "" {
+		test = r.reason
 	}
-	return b.String()
+	text := strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`).Replace(r.text)
+	rfc, rest, _ := strings.Cut(r.id, "-")
+	number, _, _ := strings.Cut(rest, "-")
+	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", r.id, r.level, text, strings.Join(where[rfc+" "+number], ", "), test)
 }
 
 // sectionKey orders sections by number.
@@ -175,23 +217,25 @@ func sectionKey(section string) string {
 	return strings.Join(parts, ".")
 }
 
-// citations finds the files that cite a section of RFC 8555.
+// citations finds the files that cite a section of an RFC, by RFC and section.
 func citations() map[string][]string {
 	where := map[string][]string{}
-	names, _ := filepath.Glob("*.go") // the pattern is good
-	for _, name := range append(names, filepath.Join("challenge", "http01", "http01.go")) {
-		if strings.HasSuffix(name, "_test.go") || name == "doc.go" {
-			continue
+	_ = filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error { // which is not asked for what is not there
+		isTest := strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "acmetest") || strings.HasPrefix(name, "e2e") || strings.HasPrefix(name, "examples")
+		if err != nil || isTest || name == "doc.go" || !strings.HasSuffix(name, ".go") {
+			return err
 		}
 		data, err := os.ReadFile(name)
 		if err != nil {
-			panic(err)
+			return err
 		}
 		for _, m := range section.FindAllStringSubmatch(string(data), -1) {
-			if (m[1] == "" || m[1] == "8555") && !slices.Contains(where[m[2]], name) {
-				where[m[2]] = append(where[m[2]], filepath.ToSlash(name))
+			key := cmp.Or(m[1], "8555") + " " + m[2]
+			if name := filepath.ToSlash(name); !slices.Contains(where[key], name) {
+				where[key] = append(where[key], name)
 			}
 		}
-	}
+		return nil
+	})
 	return where
 }

@@ -37,6 +37,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // What RFC 8555 asks of messages (§5, §6), checked on what leaves the Client,
@@ -358,7 +359,7 @@ func operations(t *testing.T) []acme.Operation {
 // language people read; one with a body says that it is a JWS (§6.2); none has
 // the field of the server's nonces (§6.5.1).
 func TestEveryRequestHasItsFields(t *testing.T) {
-	claim(t, "8555-6.1-02", "8555-6.1-03", "8555-6.1-04", "8555-6.2-15", "8555-6.5.1-02")
+	conformance.Claim(t, "8555-6.1-02", "8555-6.1-03", "8555-6.1-04", "8555-6.2-15", "8555-6.5.1-02")
 	bubble(t, func(t *testing.T) {
 		_, wire := everything(t)
 		products := regexp.MustCompile(`^test/1 acme/\S+ Go-http-client/\d+\.\d+\S*$`)
@@ -387,7 +388,7 @@ func TestEveryRequestHasItsFields(t *testing.T) {
 // and out (§6.1), and all that is binary in it is base64url without padding;
 // strictObject and octetsOf see to the latter two.
 func TestEveryBodyIsAFlattenedJWS(t *testing.T) {
-	claim(t, "8555-6.1-05", "8555-6.1-07", "8555-6.2-02", "8555-6.2-03", "8555-6.2-04", "8555-6.2-05", "8555-6.2-06")
+	conformance.Claim(t, "8555-6.1-05", "8555-6.1-07", "8555-6.2-02", "8555-6.2-03", "8555-6.2-04", "8555-6.2-05", "8555-6.2-06")
 	bubble(t, func(t *testing.T) {
 		_, wire := everything(t)
 		binary := map[string]int{}
@@ -431,7 +432,7 @@ func TestEveryBodyIsAFlattenedJWS(t *testing.T) {
 // under jwk by the key of a new account or of the certificate to be revoked: by
 // the one or the other (§6.2).
 func TestEveryRequestIsSigned(t *testing.T) {
-	claim(t, "8555-6.2-01", "8555-6.2-07", "8555-6.2-08", "8555-6.2-11", "8555-6.2-12", "8555-6.2-13", "8555-6.2-14")
+	conformance.Claim(t, "8555-6.2-01", "8555-6.2-07", "8555-6.2-08", "8555-6.2-11", "8555-6.2-12", "8555-6.2-13", "8555-6.2-14")
 	bubble(t, func(t *testing.T) {
 		f, wire := everything(t)
 		withJWK := map[acme.Operation]int{}
@@ -478,7 +479,7 @@ func (f *fixture) isKeyOf(key crypto.PublicKey, payload []byte) {
 
 // There is no way to sign with a secret: a MAC key is no account key (§6.2).
 func TestMACKeyIsNoAccountKey(t *testing.T) {
-	claim(t, "8555-6.2-08")
+	conformance.Claim(t, "8555-6.2-08")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		secret := secretKey(bytes.Repeat([]byte("k"), 32))
@@ -505,7 +506,7 @@ func (k secretKey) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte
 // Each request goes to the URL that its protected header names, as a string
 // (§6.4).
 func TestEveryRequestNamesItsURL(t *testing.T) {
-	claim(t, "8555-6.2-10", "8555-6.4-02", "8555-6.4.1-01")
+	conformance.Claim(t, "8555-6.2-10", "8555-6.4-02", "8555-6.4.1-01")
 	bubble(t, func(t *testing.T) {
 		_, wire := everything(t)
 		for _, m := range wire.posts() {
@@ -519,7 +520,7 @@ func TestEveryRequestNamesItsURL(t *testing.T) {
 // Each signed request has a nonce that the server gave in an earlier answer, to
 // whatever request it was (§6.5).
 func TestEveryRequestHasANonceOfTheServer(t *testing.T) {
-	claim(t, "8555-6.2-09", "8555-6.5-01", "8555-6.5-02", "8555-6.5-05", "8555-6.5.2-01")
+	conformance.Claim(t, "8555-6.2-09", "8555-6.5-01", "8555-6.5-02", "8555-6.5-05", "8555-6.5.2-01")
 	bubble(t, func(t *testing.T) {
 		f, wire := everything(t)
 		given, fetched, shared := map[string]string{}, 0, 0 // nonces in the pool, and where they are from
@@ -554,7 +555,7 @@ func TestEveryRequestHasANonceOfTheServer(t *testing.T) {
 // Everything is read by POST-as-GET, whose payload is there and empty (§6.3);
 // GET and HEAD are for what needs no account, the directory first (§7.1.1).
 func TestResourcesAreReadByPostAsGet(t *testing.T) {
-	claim(t, "8555-6.3-01", "8555-6.3-02", "8555-7.1.1-01")
+	conformance.Claim(t, "8555-6.3-01", "8555-6.3-02", "8555-7.1.1-01")
 	reads := []acme.Operation{
 		acme.OpAccount, acme.OpOrders, acme.OpOrder, acme.OpAuthorization, acme.OpChallenge, acme.OpCertificate, acme.OpPostAsGet,
 	}
@@ -585,7 +586,7 @@ func TestResourcesAreReadByPostAsGet(t *testing.T) {
 // What is sent is UTF-8, whatever it is made of, and a server's UTF-8 comes back
 // as it is (§5).
 func TestMessagesAreUTF8(t *testing.T) {
-	claim(t, "8555-5-01")
+	conformance.Claim(t, "8555-5-01")
 	bubble(t, func(t *testing.T) {
 		mac := bytes.Repeat([]byte("k"), 64)
 		f := newFixture(t, acmetest.Options{})
@@ -626,7 +627,7 @@ func TestMessagesAreUTF8(t *testing.T) {
 // A name that is not ASCII becomes A-labels before anything else, and the same
 // ones everywhere (§5).
 func TestNamesBecomeALabelsFirst(t *testing.T) {
-	claim(t, "8555-5-02")
+	conformance.Claim(t, "8555-5-02")
 	bubble(t, func(t *testing.T) {
 		const want = "xn--bcher-kva.example"
 		var validated string
@@ -664,7 +665,7 @@ func TestNamesBecomeALabelsFirst(t *testing.T) {
 
 // No URL of plain HTTP is used, wherever the server puts it (§6.1).
 func TestNoInsecureURLOfTheServerIsUsed(t *testing.T) {
-	claim(t, "8555-6.1-01")
+	conformance.Claim(t, "8555-6.1-01")
 	t.Parallel()
 	const plain = "http://ca.test/plain"
 	inLocation := acmetest.Fault{Edit: func(status int, h http.Header, body []byte) (int, []byte) {
@@ -814,7 +815,7 @@ func (s *oddServer) chain() []byte {
 // the server's and are used exactly as they were handed out (§6.4), the
 // account's as kid, for its management (§7.3) and in a key change (§7.3.5).
 func TestURLsAreUsedAsServed(t *testing.T) {
-	claim(t, "8555-6.4-01", "8555-6.4-02", "8555-7.1-01", "8555-7.3-06", "8555-7.3.5-01")
+	conformance.Claim(t, "8555-6.4-01", "8555-6.4-02", "8555-7.1-01", "8555-7.3-06", "8555-7.3.5-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		s := &oddServer{f: f, status: "pending", visited: map[string]int{}}
@@ -876,7 +877,7 @@ func TestURLsAreUsedAsServed(t *testing.T) {
 
 // Nonces are used once, in however many goroutines and whatever is lost (§6.5).
 func TestNoncesAreUsedOnce(t *testing.T) {
-	claim(t, "8555-6.5-01", "8555-6.5-02")
+	conformance.Claim(t, "8555-6.5-01", "8555-6.5-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{BadNonce: 0.1, Seed: 5})
 		wire := f.tap()
@@ -914,7 +915,7 @@ func TestNoncesAreUsedOnce(t *testing.T) {
 // A request that was refused for its nonce is repeated with the nonce of the
 // refusal, not with another of the pool, and nobody else gets that one (§6.5).
 func TestRetryHasTheNonceOfTheRefusal(t *testing.T) {
-	claim(t, "8555-6.5-03", "8555-6.5-04")
+	conformance.Claim(t, "8555-6.5-03", "8555-6.5-04")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{Latency: 10 * time.Millisecond})
 		wire := f.tap()
@@ -966,7 +967,7 @@ func TestRetryHasTheNonceOfTheRefusal(t *testing.T) {
 
 // The nonce of an error answer is as good as another (§6.5).
 func TestNonceOfAnErrorIsUsed(t *testing.T) {
-	claim(t, "8555-6.5-06")
+	conformance.Claim(t, "8555-6.5-06")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		wire := f.tap()
@@ -986,7 +987,7 @@ func TestNonceOfAnErrorIsUsed(t *testing.T) {
 
 // A rate limit's links to documentation are there for the user (§6.6).
 func TestRateLimitHasHelp(t *testing.T) {
-	claim(t, "8555-6.6-02")
+	conformance.Claim(t, "8555-6.6-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		limit := acmetest.RateLimited(time.Hour)
@@ -1005,7 +1006,7 @@ func TestRateLimitHasHelp(t *testing.T) {
 // Errors of requests, orders and challenges are of one type, and their text has
 // the detail for the user (§6.7, §7.1.3).
 func TestErrorsOfAllLayersAreProblems(t *testing.T) {
-	claim(t, "8555-6.7-01", "8555-6.7-05", "8555-7.1.3-09")
+	conformance.Claim(t, "8555-6.7-01", "8555-6.7-05", "8555-7.1.3-09")
 	t.Parallel()
 	problem := &acmetest.Problem{
 		Type: string(acme.ErrCAA), Detail: "CAA forbids it: see RFC 8659", Status: http.StatusForbidden,
@@ -1059,7 +1060,7 @@ func refusedBy(p *acme.Problem) []acme.Identifier {
 // identifier at the top of a problem, where there is none, blames nobody
 // (§6.7.1).
 func TestSubproblemsNameTheRefused(t *testing.T) {
-	claim(t, "8555-6.7.1-01", "8555-6.7.1-02", "8555-6.7.1-03")
+	conformance.Claim(t, "8555-6.7.1-01", "8555-6.7.1-02", "8555-6.7.1-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		problem := `{"type":"urn:ietf:params:acme:error:compound","detail":"some were refused","identifier":{"type":"dns","value":"n7.example.com"},"subproblems":[
@@ -1095,7 +1096,7 @@ func TestSubproblemsNameTheRefused(t *testing.T) {
 
 // The algorithms that a server has can be read when it refuses one (§6.2).
 func TestAlgorithmsOfTheServerCanBeRead(t *testing.T) {
-	claim(t, "8555-6.2-16")
+	conformance.Claim(t, "8555-6.2-16")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		f.fault(acmetest.FaultAlways(acmetest.KindNewAccount, acmetest.Fault{Problem: &acmetest.Problem{
@@ -1113,7 +1114,7 @@ func TestAlgorithmsOfTheServerCanBeRead(t *testing.T) {
 // What was base64url and is padded, is not decoded all the same: no challenge
 // with such a token is presented or answered (§6.1).
 func TestPaddedTokenIsRefused(t *testing.T) {
-	claim(t, "8555-6.1-06")
+	conformance.Claim(t, "8555-6.1-06")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, padding := range []string{"=", "=="} {

@@ -9,12 +9,13 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // Requests of one issuance, with a fresh Client and a stored account, and a
 // server that validates and issues at once.
 func TestRequestCounts(t *testing.T) {
-	claim(t, "8555-7.1.6-03")
+	conformance.Claim(t, "8555-7.1.6-03")
 	t.Parallel()
 	for _, n := range []int{1, 2, 7, 8, 9, 100} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -65,7 +66,7 @@ func TestRequestCountsConcurrency(t *testing.T) {
 // An order that is ready when it is made needs neither authorizations nor
 // solvers.
 func TestRequestCountReady(t *testing.T) {
-	claim(t, "8555-7.1.3-07")
+	conformance.Claim(t, "8555-7.1.3-07")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{PreValidated: true})
 		req := f.request("example.com")
@@ -241,7 +242,7 @@ func TestPollsInTenSeconds(t *testing.T) {
 }
 
 func TestPollingHonoursRetryAfter(t *testing.T) {
-	claim(t, "8555-7.4-14")
+	conformance.Claim(t, "8555-7.4-14")
 	t.Parallel()
 	for _, value := range []string{"3", "date"} {
 		t.Run(value, func(t *testing.T) {

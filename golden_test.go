@@ -12,12 +12,13 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // The payload of each kind of request, byte for byte: a misspelt or superfluous
 // member shows here ("Profile", "expires"). -update writes the files.
 func TestGoldenPayloads(t *testing.T) {
-	claim(t, "8555-7.3-01", "8555-7.3.1-01")
+	conformance.Claim(t, "8555-7.3-01", "8555-7.3.1-01")
 	bubble(t, func(t *testing.T) {
 		mac := bytes.Repeat([]byte("k"), 64)
 		f := newFixture(t, acmetest.Options{ExternalAccounts: map[string][]byte{"kid-1": mac}, Profiles: map[string]string{"short": ""}})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // verify checks that a certificate is for names and chains up to the CA.
@@ -40,7 +41,7 @@ func (f *fixture) verify(cert *acme.Certificate, names ...string) {
 }
 
 func TestObtain(t *testing.T) {
-	claim(t, "8555-7.1.6-01")
+	conformance.Claim(t, "8555-7.1.6-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ValidationTime: time.Second, IssuanceTime: time.Second})
 		cert, err := f.account.Obtain(t.Context(), f.request("example.com", "Bücher.example", "www.EXAMPLE.com."))
@@ -56,7 +57,7 @@ func TestObtain(t *testing.T) {
 
 // Every kind of account key works, a key store's too.
 func TestObtainWithEveryKey(t *testing.T) {
-	claim(t, "8555-8.1-01", "8555-6.2-07", "8555-6.2-17", "8555-6.2-18")
+	conformance.Claim(t, "8555-8.1-01", "8555-6.2-07", "8555-6.2-17", "8555-6.2-18")
 	t.Parallel()
 	for name, key := range accountKeys(t) {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +145,7 @@ func failing(kinds ...acme.ChallengeType) func(context.Context, acmetest.Validat
 
 // One batch a solver and order, in the caller's order of preference.
 func TestBatches(t *testing.T) {
-	claim(t, "8555-7.1.3-06")
+	conformance.Claim(t, "8555-7.1.3-06")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{Validate: failing()})
 		http01, dns01 := &recorder{Solver: always(acme.HTTP01)}, &recorder{Solver: always(acme.DNS01)}
@@ -300,7 +301,7 @@ func TestFallbackAfterSolverError(t *testing.T) {
 // The error names every identifier that failed and why, also those that fail
 // after the order is invalid; what is left pending is deactivated.
 func TestErrorNamesAllFailures(t *testing.T) {
-	claim(t, "8555-7.5.1-07", "8555-6.7-01")
+	conformance.Claim(t, "8555-7.5.1-07", "8555-6.7-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{
 			ValidationTime: time.Second,
@@ -352,7 +353,7 @@ func TestNoSolver(t *testing.T) {
 
 // A token that is not base64url reaches no solver (CVE-2026-40611).
 func TestHostileTokens(t *testing.T) {
-	claim(t, "8555-8.1-03", "8555-6.1-06")
+	conformance.Claim(t, "8555-8.1-03", "8555-6.1-06")
 	t.Parallel()
 	for _, token := range []string{"../../etc/passwd", `..\x`, "a b", "a\x00", "a=", "ä", "."} {
 		t.Run(token, func(t *testing.T) {
@@ -654,7 +655,7 @@ func TestFinalizedOrderLooksReady(t *testing.T) {
 
 // The certificate must be the one that was asked for.
 func TestCertificateIsChecked(t *testing.T) {
-	claim(t, "8555-11.4-02")
+	conformance.Claim(t, "8555-11.4-02")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		edit func(f *fixture, pem []byte) []byte
@@ -802,7 +803,7 @@ func TestChainChoice(t *testing.T) {
 // Authorizations that are valid already need no solver, and their challenges
 // are not answered (it would deadlock Pebble).
 func TestValidAuthorizationsAreLeftAlone(t *testing.T) {
-	claim(t, "8555-7.1.3-08")
+	conformance.Claim(t, "8555-7.1.3-08")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ReuseAuthorizations: true})
 		if _, err := f.account.Obtain(t.Context(), f.request("a.example.com")); err != nil {
@@ -827,7 +828,7 @@ func TestValidAuthorizationsAreLeftAlone(t *testing.T) {
 // step-ca leaves order and authorization pending after a challenge failed: the
 // answer to the challenge counts.
 func TestOrderPendingForEver(t *testing.T) {
-	claim(t, "8555-7.5.1-09")
+	conformance.Claim(t, "8555-7.5.1-09")
 	t.Parallel()
 	stuck := acmetest.EditJSON(func(m map[string]any) {
 		if m["status"] == "invalid" {
@@ -970,7 +971,7 @@ func TestTransientErrorsKeepTheOrder(t *testing.T) {
 
 // More authorizations than identifiers, or the same one twice.
 func TestAuthorizationsAreNotIdentifiers(t *testing.T) {
-	claim(t, "8555-7.1.3-03")
+	conformance.Claim(t, "8555-7.1.3-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		f.fault(acmetest.FaultAlways(acmetest.KindNewOrder, acmetest.EditJSON(func(m map[string]any) {
@@ -987,7 +988,7 @@ func TestAuthorizationsAreNotIdentifiers(t *testing.T) {
 }
 
 func TestBadRequestsOfObtain(t *testing.T) {
-	claim(t, "8555-11.1-05")
+	conformance.Claim(t, "8555-11.1-05")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		ctx := t.Context()

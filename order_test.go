@@ -12,11 +12,12 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // Every row of §7.1.6, and a status that nobody knows.
 func TestOrderTransitions(t *testing.T) {
-	claim(t, "8555-7.1.3-01", "8555-7.1.6-02", "8555-7.1.6-03")
+	conformance.Claim(t, "8555-7.1.3-01", "8555-7.1.6-02", "8555-7.1.6-03")
 	t.Parallel()
 	for _, tt := range []struct {
 		seen  []acme.Status // by one reading after the other
@@ -60,7 +61,7 @@ func TestOrderTransitions(t *testing.T) {
 }
 
 func TestAuthorizationTransitions(t *testing.T) {
-	claim(t, "8555-7.1.4-01")
+	conformance.Claim(t, "8555-7.1.4-01")
 	t.Parallel()
 	for _, tt := range []struct {
 		seen []acme.Status
@@ -100,7 +101,7 @@ func TestAuthorizationTransitions(t *testing.T) {
 // A challenge that is invalid ends the wait though the authorization stays
 // pending (step-ca), and an error while it is tried again does not.
 func TestWaitAuthorizationLooksAtChallenges(t *testing.T) {
-	claim(t, "8555-7.1.6-01")
+	conformance.Claim(t, "8555-7.1.6-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		o := f.order("a.example.com")
@@ -128,7 +129,7 @@ func TestWaitAuthorizationLooksAtChallenges(t *testing.T) {
 
 // The fields that programs read, and those that servers get wrong.
 func TestOrderFields(t *testing.T) {
-	claim(t, "8555-7.1.3-02")
+	conformance.Claim(t, "8555-7.1.3-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		url := f.order("a.example.com").URL

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // registry is the IANA registry "ACME Error Types".
@@ -47,7 +48,7 @@ func problemTypes(t *testing.T) []acme.ProblemType {
 }
 
 func TestRegistryIsComplete(t *testing.T) {
-	claim(t, "8555-6.7-02")
+	conformance.Claim(t, "8555-6.7-02")
 	t.Parallel()
 	var have []string
 	for _, p := range problemTypes(t) {
@@ -61,7 +62,7 @@ func TestRegistryIsComplete(t *testing.T) {
 
 // Every type is found through every layer that wraps it, and no other is.
 func TestProblemTypesThroughEveryLayer(t *testing.T) {
-	claim(t, "8555-6.7-02")
+	conformance.Claim(t, "8555-6.7-02")
 	t.Parallel()
 	types := problemTypes(t)
 	for i, kind := range types {
@@ -102,7 +103,7 @@ func TestProblemTypesThroughEveryLayer(t *testing.T) {
 // And on the wire: as a problem, as a subproblem, without the namespace, with
 // the old one.
 func TestProblemTypesOnTheWire(t *testing.T) {
-	claim(t, "8555-6.7-02")
+	conformance.Claim(t, "8555-6.7-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, kind := range problemTypes(t) {
@@ -125,7 +126,7 @@ func TestProblemTypesOnTheWire(t *testing.T) {
 }
 
 func TestProblemDocument(t *testing.T) {
-	claim(t, "8555-6.7-01", "8555-6.7.1-03")
+	conformance.Claim(t, "8555-6.7-01", "8555-6.7.1-03")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		const body = `{"type":"urn:ietf:params:acme:error:userActionRequired","title":"Terms","detail":"Zustimmung nötig: \"§ 5\"","status":499,
@@ -161,7 +162,7 @@ func TestProblemDocument(t *testing.T) {
 
 // Whatever a server sends with an error status is a Problem.
 func TestOddErrorBodies(t *testing.T) {
-	claim(t, "8555-6.7-03", "8555-6.7-04")
+	conformance.Claim(t, "8555-6.7-03", "8555-6.7-04")
 	t.Parallel()
 	for name, tt := range map[string]struct{ body, text string }{
 		"empty":            {"", "not found (HTTP 404)"},

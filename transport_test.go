@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // A verb is one way to make the Client send a signed request, beginning with a
@@ -119,7 +120,7 @@ func pick(t *testing.T, z *acme.Authorization, kind acme.ChallengeType) *acme.Ch
 // the answer, with and without a fresh nonce in it, and never sends a nonce
 // twice.
 func TestEveryRequestSurvivesBadNonce(t *testing.T) {
-	claim(t, "8555-6.5-02", "8555-6.5-03")
+	conformance.Claim(t, "8555-6.5-02", "8555-6.5-03")
 	t.Parallel()
 	for _, status := range []int{400, 403, 500, 503} {
 		for _, fresh := range []bool{true, false} {
@@ -170,7 +171,7 @@ func (f *fixture) checkNonces() {
 }
 
 func TestBadNonceIsBounded(t *testing.T) {
-	claim(t, "8555-6.5-07")
+	conformance.Claim(t, "8555-6.5-07")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{BadNonce: 1})
 		_, err := f.account.Info(t.Context())
@@ -198,7 +199,7 @@ func TestHalfOfTheNoncesAreRejected(t *testing.T) {
 // What becomes of each request whose answer is lost, or that the server fails:
 // the table of retry.go, seen from outside.
 func TestResend(t *testing.T) {
-	claim(t, "8555-6.5-02")
+	conformance.Claim(t, "8555-6.5-02")
 	t.Parallel()
 	lost := acmetest.Fault{LoseResponse: true}
 	never := acmetest.Fault{LoseRequest: true}
@@ -290,7 +291,7 @@ func TestNoResendOfRefusals(t *testing.T) {
 // Rate limits: what is short is waited for, what is long is an error with the
 // time, and nothing is asked again without an invitation.
 func TestRateLimit(t *testing.T) {
-	claim(t, "8555-6.6-01")
+	conformance.Claim(t, "8555-6.6-01")
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
 	for _, tt := range []struct {
@@ -379,7 +380,7 @@ func TestUnavailable(t *testing.T) {
 // The Client remembers a rate limit, and sends no such request before its time,
 // unless it is asked to.
 func TestRateLimitIsRemembered(t *testing.T) {
-	claim(t, "8555-6.6-01")
+	conformance.Claim(t, "8555-6.6-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		f.fault(acmetest.FaultKind(acmetest.KindNewOrder, 1, acmetest.RateLimited(time.Hour)))
@@ -477,7 +478,7 @@ func TestDefaultBackoff(t *testing.T) {
 // No redirect is followed for a signed request; a GET's is, up to a number, and
 // to https only.
 func TestRedirects(t *testing.T) {
-	claim(t, "8555-6.1-01", "8555-6.4-02")
+	conformance.Claim(t, "8555-6.1-01", "8555-6.4-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, v := range f.verbs()[:10] {
@@ -516,7 +517,7 @@ func TestRedirects(t *testing.T) {
 }
 
 func TestInsecureURLs(t *testing.T) {
-	claim(t, "8555-6.1-01")
+	conformance.Claim(t, "8555-6.1-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, u := range []string{
@@ -568,7 +569,7 @@ func TestAllowHTTP(t *testing.T) {
 
 // Whatever is sent in an issuance has the headers that it has to have.
 func TestHeaders(t *testing.T) {
-	claim(t, "8555-6.1-03", "8555-6.1-04")
+	conformance.Claim(t, "8555-6.1-03", "8555-6.1-04")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		f.client.UserAgent, f.client.Language = "shop/2.1 (+https://shop.example)", "de, en;q=0.5"
@@ -640,7 +641,7 @@ func TestConstructorsSendNothing(t *testing.T) {
 // A response is read up to a bound. Above it, an answer is an error that says
 // which, and an error page is cut.
 func TestBodiesAreBounded(t *testing.T) {
-	claim(t, "8555-6.7-04")
+	conformance.Claim(t, "8555-6.7-04")
 	t.Parallel()
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
@@ -829,7 +830,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 // The newNonce of servers that know GET only, or nothing at all.
 func TestNewNonce(t *testing.T) {
-	claim(t, "8555-7.2-04")
+	conformance.Claim(t, "8555-7.2-04")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		onHead := func(fault acmetest.Fault) func(acmetest.Request) *acmetest.Fault {
@@ -867,7 +868,7 @@ func TestNewNonce(t *testing.T) {
 
 // Unusable Replay-Nonce fields are ignored, wherever they come.
 func TestMalformedNoncesAreIgnored(t *testing.T) {
-	claim(t, "8555-6.5.1-01")
+	conformance.Claim(t, "8555-6.5.1-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, nonce := range []string{"a=", "a b", "ä", "", "a+b", "a/b", "a, b", strings.Repeat("a", 2000)} {
