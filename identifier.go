@@ -13,10 +13,18 @@ import (
 // An IdentifierType names a kind of [Identifier]. The set is open.
 type IdentifierType string
 
-// Identifier types.
+// Identifier types of the IANA registry and of drafts. Names below .onion are of
+// type dns (RFC 9799 §2).
 const (
-	TypeDNS IdentifierType = "dns" // §9.7.7
-	TypeIP  IdentifierType = "ip"  // RFC 8738
+	TypeDNS                         IdentifierType = "dns"                         // §9.7.7
+	TypeIP                          IdentifierType = "ip"                          // RFC 8738 §3
+	TypeEmail                       IdentifierType = "email"                       // RFC 8823 §3: an address
+	TypeTNAuthList                  IdentifierType = "TNAuthList"                  // RFC 9448 §3: DER, as base64url
+	TypeJWTClaimConstraints         IdentifierType = "JWTClaimConstraints"         // draft-ietf-acme-authority-token-jwtclaimcon: DER, as base64url
+	TypeEnhancedJWTClaimConstraints IdentifierType = "EnhancedJWTClaimConstraints" // the same, of RFC 9118
+	TypeBundleEID                   IdentifierType = "bundleEID"                   // RFC 9891 §2: a URI
+	TypePermanentIdentifier         IdentifierType = "permanent-identifier"        // draft-ietf-acme-device-attest
+	TypeHardwareModule              IdentifierType = "hardware-module"             // draft-ietf-acme-device-attest
 )
 
 // An Identifier is what a certificate vouches for (§7.1.3, §9.7.7).
