@@ -43,28 +43,6 @@ type AccountRequest struct {
 	ExternalAccount *ExternalAccount
 }
 
-// An ExternalAccount is what a CA hands out to bind an ACME account to an
-// account that its holder has with it (§7.3.4). It prints without the MAC key.
-type ExternalAccount struct {
-	KeyID     string
-	MACKey    []byte // the octets, not their base64url form
-	Algorithm string // "HS256", "HS384" or "HS512"; empty stands for HS256
-}
-
-// String returns the key ID alone.
-func (e ExternalAccount) String() string { return "ExternalAccount(" + e.KeyID + ")" }
-
-// GoString returns the key ID alone.
-func (e ExternalAccount) GoString() string { return "acme." + e.String() }
-
-// LogValue returns the key ID alone.
-func (e ExternalAccount) LogValue() slog.Value { return slog.StringValue(e.KeyID) }
-
-// MarshalJSON returns the key ID alone: the MAC key is not to end in a log.
-func (e ExternalAccount) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]string{"KeyID": e.KeyID})
-}
-
 // An AccountInfo is an account as the server has it (§7.1.2).
 type AccountInfo struct {
 	Status                 Status // "valid", "deactivated" or "revoked"
@@ -142,8 +120,8 @@ func (r *AccountRequest) check() error {
 			return fmt.Errorf("%w %s: want one address without header fields (§7.3)", ErrMalformedContact, quote(contact))
 		}
 	}
-	if e := r.ExternalAccount; e != nil && (e.KeyID == "" || len(e.MACKey) == 0) {
-		return fmt.Errorf("%w: the ExternalAccount has no KeyID or no MACKey", ErrNoKey)
+	if r.ExternalAccount != nil {
+		return r.ExternalAccount.check()
 	}
 	return nil
 }
@@ -171,7 +149,7 @@ func (c *Client) newAccount(ctx context.Context, op Operation, key crypto.Signer
 	}
 	resp, err := c.signed(ctx, op, k, "", url, body)
 	if err != nil {
-		return nil, err
+		return nil, eab.explain(err)
 	}
 	location := resp.Location()
 	if _, err := c.checkURL(location); err != nil {

@@ -80,11 +80,12 @@
 //	§7.3              Account.URL, Client.NewAccount
 //	§7.3.1            Account.Created, Client.FindAccount
 //	§7.3.2            Account.Update
+//	§7.3.4            NewExternalAccount
 //	§7.3.5            Account.ChangeKey
 //	§7.3.6            Account.Deactivate
 //	§7.4              Account.FinalizeOrder, Account.NewOrder, Account.Obtain, Account.WaitOrder
 //	§7.4.1            Account.NewAuthorization
-//	§7.4.2            Account.Certificate, Account.Certificates
+//	§7.4.2            Account.Certificate, Account.Certificates, PreferRoot
 //	§7.5              Account.Authorization
 //	§7.5.1            Account.RespondChallenge, Account.WaitAuthorization
 //	§7.5.2            Account.Authorize, Account.DeactivateAuthorization

@@ -23,6 +23,7 @@ const (
 	ErrUnsupportedKey      ClientError = "unsupported key: want RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519"
 	ErrNoAccountURL        ClientError = "the account has no URL: create it with NewAccount or look it up with FindAccount"
 	ErrInsecureURL         ClientError = "refused URL: want https, without user information (plain http only to loopback, with Client.AllowHTTP)"
+	ErrInvalidMACKey       ClientError = "invalid MAC key of an external account"
 	ErrMalformedContact    ClientError = "malformed contact"
 	ErrNoIdentifiers       ClientError = "no identifiers"
 	ErrInvalidIdentifier   ClientError = "invalid identifier"

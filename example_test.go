@@ -166,3 +166,29 @@ func ExampleEach() {
 	// and remove it
 	// <nil> <nil>
 }
+
+// A chain that old devices trust, if the CA offers one.
+func ExamplePreferRoot() {
+	ctx, account, request := exampleAccount() // its CA has an alternate chain
+	defer done()
+
+	request.Chain = acme.PreferRoot("acmetest Root 1")
+	cert, err := account.Obtain(ctx, request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	chain, err := cert.Chain()
+	fmt.Println(chain[len(chain)-1].Issuer.CommonName, err)
+	// Output: acmetest Root 1 <nil>
+}
+
+// What a CA's web page shows, as it is.
+func ExampleNewExternalAccount() {
+	external, err := acme.NewExternalAccount("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W")
+	fmt.Println(external, err) // for AccountRequest.ExternalAccount
+	_, err = acme.NewExternalAccount("kid-1", "c2VjcmV0")
+	fmt.Println(err)
+	// Output:
+	// ExternalAccount(kid-1) <nil>
+	// acme: external account: invalid MAC key of an external account: it has 6 octets, and HS256 needs 32 (RFC 7518 §3.2)
+}

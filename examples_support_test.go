@@ -36,7 +36,7 @@ var (
 )
 
 func exampleAccount() (context.Context, *acme.Account, acme.CertificateRequest) {
-	ca := acmetest.NewServer(exampleTest, acmetest.Options{Validate: acmetest.ValidateHTTP01(exampleSolver)})
+	ca := acmetest.NewServer(exampleTest, acmetest.Options{Validate: acmetest.ValidateHTTP01(exampleSolver), AlternateChains: 1})
 	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient()}
 	account, err := client.NewAccount(context.Background(), exampleKey(), acme.AccountRequest{TermsOfServiceAgreed: true})
 	if err != nil {

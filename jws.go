@@ -155,10 +155,7 @@ func seal(key jose.SigningKey, payload []byte, headers map[jose.HeaderKey]any) (
 
 // bind makes the JWS that binds the key to an account outside of ACME (§7.3.4).
 func (k *signingKey) bind(e *ExternalAccount, url string) (json.RawMessage, error) {
-	alg := jose.SignatureAlgorithm(e.Algorithm)
-	if alg == "" {
-		alg = jose.HS256
-	}
+	alg := jose.SignatureAlgorithm(e.algorithm())
 	headers := map[jose.HeaderKey]any{"url": url, "kid": e.KeyID}
 	return seal(jose.SigningKey{Algorithm: alg, Key: e.MACKey}, k.jwk, headers)
 }

@@ -31,7 +31,8 @@ type CertificateRequest struct {
 
 	// Chain chooses among the certificate's chains: the default one, which comes
 	// first, and the alternates, each downloaded when the iteration gets there.
-	// Nil, and an answer of nil, stand for the default one.
+	// Nil, and an answer of nil, stand for the default one. PreferRoot,
+	// PreferIssuer and PreferKeyID make such functions.
 	Chain func(chains iter.Seq2[*Certificate, error]) *Certificate
 
 	// Concurrency bounds the requests in flight; 0 stands for 8.

@@ -106,6 +106,7 @@ type Problem struct {
 	Raw json.RawMessage `json:",omitzero"` // the document as served, nil if it was none
 
 	repeated bool // the request had been sent before, and its answer was lost
+	dropped  int  // subproblems beyond maxSubproblems
 }
 
 // Error describes the problem and its subproblems on one line, with the
@@ -138,6 +139,9 @@ func (p *Problem) Error() string {
 			break
 		}
 		b.WriteString("; " + s.Error())
+	}
+	if p.dropped > 0 {
+		fmt.Fprintf(&b, "; %d beyond the first %d were dropped", p.dropped, maxSubproblems)
 	}
 	return b.String()
 }
@@ -203,7 +207,8 @@ func (p *Problem) decode(data []byte) error {
 	optional(m["status"], &p.Status)
 	var subs []json.RawMessage
 	optional(m["subproblems"], &subs)
-	for _, raw := range subs[:min(len(subs), maxSubproblems)] {
+	p.dropped = max(len(subs)-maxSubproblems, 0)
+	for _, raw := range subs[:len(subs)-p.dropped] {
 		var s map[string]json.RawMessage
 		if optional(raw, &s); s == nil {
 			continue
