@@ -170,6 +170,7 @@ func newAttempt(account *Account, z *Authorization, c *Challenge) *Attempt {
 		Wildcard:         z.Wildcard,
 		Challenge:        c,
 		KeyAuthorization: account.KeyAuthorization(c.Token),
+		Thumbprint:       account.Thumbprint(),
 	}
 }
 

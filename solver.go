@@ -54,6 +54,7 @@ type Attempt struct {
 	Wildcard         bool
 	Challenge        *Challenge
 	KeyAuthorization KeyAuthorization // §8.1; empty if the challenge has no token
+	Thumbprint       string           // of the account key (RFC 7638), for types whose token is in parts
 	Response         any              // what to answer the challenge with, set by the solver; nil stands for {} (§7.5.1)
 }
 

@@ -87,11 +87,12 @@ func TestRedact(t *testing.T) {
 	eab := acme.ExternalAccount{KeyID: "kid-7", MACKey: mac}
 	attempt := &acme.Attempt{
 		AccountURL: a.URL(), Identifier: acme.DNS("a.example")[0], Challenge: &acme.Challenge{Type: acme.HTTP01, Token: "secret-token"},
-		KeyAuthorization: a.KeyAuthorization("secret-token"),
+		KeyAuthorization: a.KeyAuthorization("secret-token"), Thumbprint: "secret-thumbprint",
 	}
 	secrets := map[string]string{
 		"MAC key": string(mac), "MAC key (base64)": base64.StdEncoding.EncodeToString(mac)[:20], "MAC key (base64url)": base64.RawURLEncoding.EncodeToString(mac)[:20],
 		"MAC key (octets)": strings.Trim(fmt.Sprint(mac[:8]), "[]"), "MAC key (hex octets)": "0x61, 0x20, 0x4d", "token": "secret-token",
+		"thumbprint": "secret-thumbprint",
 	}
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))

@@ -40,7 +40,7 @@ func NewAttempt(typ acme.ChallengeType, id acme.Identifier, token string) *acme.
 	}
 	challenge := &acme.Challenge{URL: members["url"].(string), Type: typ, Status: acme.StatusPending, Raw: raw}
 	challenge.Token, _ = members["token"].(string)
-	a := &acme.Attempt{AccountURL: accountURL, Identifier: id, Challenge: challenge}
+	a := &acme.Attempt{AccountURL: accountURL, Identifier: id, Challenge: challenge, Thumbprint: thumbprint}
 	a.Identifier.Value, a.Wildcard = strings.CutPrefix(id.Value, "*.")
 	if challenge.Token != "" {
 		a.KeyAuthorization = acme.KeyAuthorization(challenge.Token + "." + thumbprint)
@@ -51,8 +51,9 @@ func NewAttempt(typ acme.ChallengeType, id acme.Identifier, token string) *acme.
 // membersOf returns the members of a challenge that depend on its type.
 func membersOf(typ acme.ChallengeType, token string) map[string]any {
 	switch typ {
-	case acme.EmailReply00: // RFC 8823 §3
-		return map[string]any{"token": token, "from": "acme-challenge+1@ca.example"}
+	case acme.EmailReply00: // RFC 8823 §3: an address for each challenge, as in the RFC's example
+		digest := sha256.Sum256([]byte(token))
+		return map[string]any{"token": token, "from": fmt.Sprintf("acme-challenge+%x@ca.example", digest[:8])}
 	case acme.TKAuth01: // RFC 9447 §3
 		return map[string]any{"token": token, "tkauth-type": "atc", "token-authority": "https://authority.example"}
 	case acme.OnionCSR01: // RFC 9799 §3.2
