@@ -1,0 +1,65 @@
+// Package dnstxt is what the challenges have in common that are fulfilled with
+// TXT records: dns-01, dns-account-01 and dns-persist-01.
+//
+// A [Provider] adds records to zones; one for an API of your own is a single
+// method. It is given to the Solver of package dns01 or dnsaccount01, which does
+// the rest.
+//
+// A [Set] keeps the records of a program, so that orders which want the same
+// record share it, and none takes away what another one needs.
+package dnstxt
+
+import (
+	"context"
+	"time"
+)
+
+// A Record is a TXT record. It can be compared, and be the key of a map.
+type Record struct {
+	// Name is where the record is, fully qualified, with the final dot, in
+	// A-labels: "_acme-challenge.example.com.".
+	Name string
+
+	// Value is the text, of any length, without quotes or escapes. What it takes
+	// to send it is the provider's business: see [Strings].
+	Value string
+
+	// TTL is how long resolvers may keep the record. Zero leaves it to the
+	// provider.
+	TTL time.Duration
+}
+
+// A Provider adds TXT records to the zones that they belong to. It must be safe
+// for concurrent use.
+type Provider interface {
+	// Append adds records, and leaves all others as they are, those with the same
+	// name too: a name and its wildcard, and orders of other programs, have
+	// different values at one name. It gets all records of an order in one call,
+	// so that it can change each zone once, and returns when they are written.
+	// It must return soon when ctx ends. It must not keep or change recs.
+	//
+	// The Remove that it returns undoes the call, and can carry what that takes,
+	// such as the provider's ids of the records. With an error, it says that some
+	// of the records may have been made; a nil one, that none is left.
+	Append(ctx context.Context, recs []Record) (Remove, error)
+}
+
+// A Remove takes away records that Append has added: all of them, or some. It is
+// given the same values as Append was, and leaves all other records as they are,
+// those with the same name too. Records that are gone already, or were never
+// made, are no error. It may be called several times, with records that it was
+// not yet given.
+type Remove func(ctx context.Context, recs []Record) error
+
+// An Error names a failure. It is an error to compare with:
+// errors.Is(err, dnstxt.ErrInvalidName). The error that wraps it says what was
+// found, and where.
+type Error string
+
+// Failures.
+const (
+	ErrInvalidName Error = "invalid name"
+)
+
+// Error returns the name of the failure.
+func (e Error) Error() string { return string(e) }

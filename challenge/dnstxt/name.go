@@ -1,0 +1,47 @@
+package dnstxt
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	maxName  = 254 // octets as text, with the final dot (RFC 1035 §3.1: 255 on the wire)
+	maxLabel = 63
+)
+
+// CanonicalName returns a name in lower case with a final dot, as names are
+// compared. It must consist of labels of letters, digits, "-" and "_", 254
+// octets at most, which keeps all that has a meaning in DNS, in zone files or in
+// URLs out of what providers are given. Otherwise the error Is [ErrInvalidName].
+func CanonicalName(name string) (string, error) {
+	trimmed := strings.TrimSuffix(name, ".")
+	if len(trimmed)+1 > maxName {
+		return "", fmt.Errorf("%w %s: longer than 253 octets", ErrInvalidName, quote(name))
+	}
+	for label := range strings.SplitSeq(trimmed, ".") {
+		if err := checkLabel(label); err != nil {
+			return "", fmt.Errorf("%w %s: %w", ErrInvalidName, quote(name), err)
+		}
+	}
+	return strings.ToLower(trimmed) + ".", nil
+}
+
+func checkLabel(label string) error {
+	switch {
+	case label == "":
+		return fmt.Errorf("an empty label")
+	case len(label) > maxLabel:
+		return fmt.Errorf("a label of more than 63 octets")
+	}
+	for _, c := range []byte(label) {
+		if !isLabelOctet(c) {
+			return fmt.Errorf("a label has letters, digits, %q and %q only, and is an A-label (xn--…) if it is international", "-", "_")
+		}
+	}
+	return nil
+}
+
+func isLabelOctet(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
