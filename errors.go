@@ -34,6 +34,11 @@ const (
 	ErrAccountKeyInCSR     ClientError = "the CSR holds the account key: a certificate needs a key of its own (§11.1)"
 )
 
+// What stands in the way of a validation, found before the server was asked for it.
+const (
+	ErrCheckFailed ClientError = "the check of a challenge failed" // see [Checked]
+)
+
 // Answers that the client does not accept.
 const (
 	ErrMalformedResponse   ClientError = "malformed response"

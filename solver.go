@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 )
@@ -14,8 +15,8 @@ import (
 // A Solver must be safe for concurrent use: several orders may be under way at
 // once, also for the same identifier, and also for the same challenge, since two
 // orders may share an authorization. An answer stays until both have cleaned up.
-// A Solver that can give one answer for a name only (tls-alpn-01) refuses the
-// second order, or lets the newest win.
+// A Solver that can give one answer for a name only (tls-alpn-01) lets the second
+// order wait, refuses it, or lets the newest win.
 type Solver interface {
 	// Supports reports whether the solver takes an attempt. It must not block,
 	// and must not keep or change a. The solver that is first in the caller's
@@ -113,6 +114,41 @@ func (e each) Present(ctx context.Context, batch []*Attempt) (Cleanup, error) {
 		})
 		return errors.Join(append(errs, ended)...)
 	}, err
+}
+
+// Checked makes a Solver that looks before the server does: after s has presented
+// a batch it calls check for each attempt, 8 at a time, and fails if one would not
+// pass, so that a misconfiguration costs no failed validation. The error Is
+// [ErrCheckFailed], and tells for each such attempt what was found.
+//
+// The packages of the challenge types have functions for it, as http01.Check and
+// tlsalpn01.Check, which look from this machine, as well as that can be done: a
+// firewall may let it in and the server not, or the other way round.
+func Checked(s Solver, check func(context.Context, *Attempt) error) Solver {
+	return checked{s, check}
+}
+
+type checked struct {
+	Solver
+	check func(context.Context, *Attempt) error
+}
+
+func (c checked) Present(ctx context.Context, batch []*Attempt) (Cleanup, error) {
+	cleanup, err := c.Solver.Present(ctx, batch)
+	if err != nil {
+		return cleanup, err
+	}
+	errs := make([]error, len(batch))
+	ended := concurrently(ctx, make(chan struct{}, defaultConcurrency), len(batch), func(i int) error {
+		if err := c.check(ctx, batch[i]); err != nil {
+			errs[i] = fmt.Errorf("%w: %s: %w", ErrCheckFailed, batch[i], err)
+		}
+		return nil // all get their turn
+	})
+	if ended != nil {
+		return cleanup, ended // which is why checks have failed
+	}
+	return cleanup, errors.Join(errs...)
 }
 
 const defaultConcurrency = 8 // Let's Encrypt admits a burst of 10 newNonce requests
