@@ -1,6 +1,7 @@
 package acmetest_test
 
 import (
+	"crypto/fips140"
 	"crypto/x509"
 	"net"
 	"net/http"
@@ -22,6 +23,8 @@ func TestFinalize(t *testing.T) {
 	key := newKey(t)
 	flipped := csrOf(t, key, names...)
 	flipped["csr"] = flipped["csr"].(string)[:len(flipped["csr"].(string))-8] + "AAAAAAAA"
+	var weak m
+	fips140.WithoutEnforcement(func() { weak = csrOf(t, rsaKey(t, 1024), names...) })
 	for name, tt := range map[string]struct {
 		payload any
 		problem string
@@ -35,7 +38,7 @@ func TestFinalize(t *testing.T) {
 		"mail address":   {csrFrom(t, key, &x509.CertificateRequest{EmailAddresses: []string{"a@example.com"}, DNSNames: names}), "badCSR"},
 		"URI":            {csrFrom(t, key, &x509.CertificateRequest{URIs: []*url.URL{{Scheme: "x", Opaque: "y"}}, DNSNames: names}), "badCSR"},
 		"account key":    {csrOf(t, c.key, names...), "badCSR"},
-		"weak key":       {csrOf(t, rsaKey(t, 1024), names...), "badCSR"},
+		"weak key":       {weak, "badCSR"},
 		"bad signature":  {flipped, "badCSR"},
 		"garbage":        {m{"csr": b64([]byte("garbage"))}, "badCSR"},
 		"padding":        {m{"csr": "MIIB=="}, "malformed"},
