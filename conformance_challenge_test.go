@@ -988,7 +988,7 @@ func TestKeyAuthorizationIsBoundToAccount(t *testing.T) {
 			want := token + "." + base64.RawURLEncoding.EncodeToString(sum[:])
 			solver := always(acme.HTTP01).(testSolver)
 			solver.present = func(_ context.Context, batch []*acme.Attempt) (acme.Cleanup, error) {
-				if got := string(batch[0].KeyAuthorization); got != want || batch[0].AccountURL != account.URL() {
+				if got := string(batch[0].KeyAuthorization); got != want || batch[0].AccountURL != account.URL() || batch[0].Thumbprint != account.Thumbprint() {
 					t.Errorf("key authorization %q for %s, want %q", got, batch[0].AccountURL, want)
 				}
 				provisioned[want] = true

@@ -2547,3 +2547,20 @@ func TestOlderCopyOfAuthorization(t *testing.T) {
 		}
 	})
 }
+
+func TestNormalize(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ in, want acme.Identifier }{
+		{acme.DNS("*.Bücher.Example.")[0], acme.DNS("*.xn--bcher-kva.example")[0]},
+		{acme.Identifier{Type: acme.TypeIP, Value: "2001:DB8:0::1"}, acme.Identifier{Type: acme.TypeIP, Value: "2001:db8::1"}},
+		{acme.Identifier{Type: "other", Value: "AbC"}, acme.Identifier{Type: "other", Value: "AbC"}},
+	} {
+		if got, err := tt.in.Normalize(); got != tt.want || err != nil {
+			t.Errorf("%v: %v, %v", tt.in, got, err)
+		}
+	}
+	got, err := acme.DNS("a/../b")[0].Normalize()
+	if got != (acme.Identifier{}) || !errors.Is(err, acme.ErrInvalidIdentifier) || !strings.Contains(err.Error(), `"a/../b"`) {
+		t.Errorf("%v, %v", got, err)
+	}
+}

@@ -71,9 +71,9 @@ func normalizeIdentifiers(ids []Identifier) ([]Identifier, error) {
 	out := make([]Identifier, len(ids))
 	seen := make(map[Identifier]bool, len(ids))
 	for i, id := range ids {
-		n, err := id.normalize()
+		n, err := id.Normalize()
 		if err != nil {
-			return nil, fmt.Errorf("%w %s: %w", ErrInvalidIdentifier, quote(id.Value), err)
+			return nil, err
 		}
 		if seen[n] {
 			return nil, fmt.Errorf("%w %s", ErrDuplicateIdentifier, quote(id.Value))
@@ -81,6 +81,18 @@ func normalizeIdentifiers(ids []Identifier) ([]Identifier, error) {
 		seen[n], out[i] = true, n
 	}
 	return out, nil
+}
+
+// Normalize returns the identifier in the form that it has on the wire, as in
+// orders and attempts (§7.1.4, RFC 8738 §3): names in lower-case A-labels without
+// a final dot, addresses in their canonical form; other types stay as they are.
+// The error is [ErrInvalidIdentifier].
+func (id Identifier) Normalize() (Identifier, error) {
+	n, err := id.normalize()
+	if err != nil {
+		return Identifier{}, fmt.Errorf("%w %s: %w", ErrInvalidIdentifier, quote(id.Value), err)
+	}
+	return n, nil
 }
 
 // normalize brings names to lower-case A-labels without a final dot, and
