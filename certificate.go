@@ -10,6 +10,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -121,10 +122,23 @@ func (c *Certificate) Match(ids []Identifier, pub crypto.PublicKey) error {
 	if key, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !key.Equal(pub) {
 		return fmt.Errorf("%w: its key is not the CSR's", ErrCertificateMismatch)
 	}
-	if missing := missingFrom(sanIdentifiers(leaf.DNSNames, leaf.IPAddresses), nameable(ids)); len(missing) > 0 {
+	have := sanIdentifiers(leaf.DNSNames, leaf.EmailAddresses, leaf.IPAddresses, leaf.Extensions)
+	if missing := missingFrom(folded(have), folded(nameable(ids))); len(missing) > 0 {
 		return fmt.Errorf("%w: it is without %s", ErrCertificateMismatch, identifierList(missing))
 	}
 	return nil
+}
+
+// folded returns the identifiers with those in lower case whose letters a CA may
+// have changed in the certificate: mail addresses and URIs.
+func folded(ids []Identifier) []Identifier {
+	out := slices.Clone(ids)
+	for i, id := range out {
+		if id.Type == TypeEmail || id.Type == TypeBundleEID {
+			out[i].Value = strings.ToLower(id.Value)
+		}
+	}
+	return out
 }
 
 // downloadTime bounds how long a certificate is asked for that the server does

@@ -5,14 +5,16 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // NewCSR returns a function for CertificateRequest.CSR that makes a minimal CSR
-// for key: the identifiers as subject alternative names and nothing else, as CAs
+// for key: the identifiers as [CSRExtensions] has them and nothing else, as CAs
 // want it (a common name with an address in it is refused by Let's Encrypt, a
 // key usage by Google). The key must not be the account key.
 func NewCSR(key crypto.Signer) func(context.Context, []Identifier) ([]byte, error) {
@@ -20,22 +22,11 @@ func NewCSR(key crypto.Signer) func(context.Context, []Identifier) ([]byte, erro
 		if key == nil {
 			return nil, wrap(ErrNoKey, "CSR")
 		}
-		ids, err := normalizeIdentifiers(ids)
+		extensions, err := CSRExtensions(ids)
 		if err != nil {
-			return nil, wrap(err, "CSR")
+			return nil, err
 		}
-		var template x509.CertificateRequest
-		for _, id := range ids {
-			switch id.Type {
-			case TypeDNS:
-				template.DNSNames = append(template.DNSNames, id.Value)
-			case TypeIP:
-				template.IPAddresses = append(template.IPAddresses, net.IP(netip.MustParseAddr(id.Value).AsSlice()))
-			default:
-				return nil, unsupported("a CSR for %s needs a function of your own", id)
-			}
-		}
-		return x509.CreateCertificateRequest(rand.Reader, &template, key)
+		return x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{ExtraExtensions: extensions}, key)
 	}
 }
 
@@ -51,39 +42,39 @@ func (a *Account) checkCSR(der []byte, ids []Identifier) error {
 	if a.key.isKey(csr.PublicKey) {
 		return ErrAccountKeyInCSR
 	}
-	have := sanIdentifiers(csr.DNSNames, csr.IPAddresses)
-	if cn := csr.Subject.CommonName; cn != "" && len(have) == 0 {
-		have = DNS(cn) // enough by §7.4, though most servers want a SAN
-	} else if cn != "" && len(missingFrom(have, append(DNS(cn), Identifier{TypeIP, cn}))) == 2 {
-		have = append(have, DNS(cn)...)
-	}
-	known := nameable(ids)
-	if missing := missingFrom(have, known); len(missing) > 0 {
+	have := sanIdentifiers(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.Extensions)
+	have = append(inForm(have, ids), commonName(csr.Subject.CommonName, ids)...)
+	if missing := missingFrom(have, nameable(ids)); len(missing) > 0 {
 		return fmt.Errorf("%w: it is without %s", ErrCSRMismatch, identifierList(missing))
 	}
-	if extra := missingFrom(known, have); len(extra) > 0 {
+	if extra := missingFrom(ids, have); len(extra) > 0 {
 		return fmt.Errorf("%w: it has %s, which was not ordered", ErrCSRMismatch, identifierList(extra))
 	}
 	return nil
 }
 
-// nameable returns the identifiers that show as a name or an address in a CSR
-// or a certificate; others are the caller's business.
+// nameable returns the identifiers that must be in a CSR and in the certificate.
+// Those of devices may be left out, for privacy (draft-ietf-acme-device-attest), and
+// types that are not known here are the caller's business.
 func nameable(ids []Identifier) []Identifier {
 	var out []Identifier
 	for _, id := range ids {
-		if id.Type == TypeDNS || id.Type == TypeIP {
+		switch id.Type {
+		case TypeDNS, TypeIP, TypeEmail, TypeBundleEID, TypeTNAuthList, TypeJWTClaimConstraints, TypeEnhancedJWTClaimConstraints:
 			out = append(out, id)
 		}
 	}
 	return out
 }
 
-// sanIdentifiers turns subject alternative names into identifiers.
-func sanIdentifiers(names []string, ips []net.IP) []Identifier {
-	ids := make([]Identifier, 0, len(names)+len(ips))
+// sanIdentifiers turns what is in a CSR or a certificate into identifiers.
+func sanIdentifiers(names, addresses []string, ips []net.IP, extensions []pkix.Extension) []Identifier {
+	ids := extensionIdentifiers(extensions)
 	for _, name := range names {
 		ids = append(ids, Identifier{TypeDNS, strings.ToLower(name)})
+	}
+	for _, address := range addresses {
+		ids = append(ids, Identifier{TypeEmail, address})
 	}
 	for _, ip := range ips {
 		if addr, ok := netip.AddrFromSlice(ip); ok {
@@ -91,4 +82,32 @@ func sanIdentifiers(names []string, ips []net.IP) []Identifier {
 		}
 	}
 	return ids
+}
+
+// inForm returns the identifiers of a CSR, those of devices in the form in which
+// they were ordered: in older drafts without an object identifier.
+func inForm(have, ordered []Identifier) []Identifier {
+	out := slices.Clone(have)
+	for i, id := range out {
+		if id.Type != TypePermanentIdentifier && id.Type != TypeHardwareModule {
+			continue
+		}
+		if id.Value, _ = splitDevice(id.Value); slices.Contains(ordered, id) {
+			out[i] = id
+		}
+	}
+	return out
+}
+
+// commonName returns the name that a common name stands for, if one can: where
+// names or addresses were ordered, it is one of them (§7.4), which most servers want
+// to be an alternative name too. Elsewhere it is anything: a person, a serial
+// number, "SHAKEN 709J".
+func commonName(cn string, ordered []Identifier) []Identifier {
+	isName := func(id Identifier) bool { return id.Type == TypeDNS || id.Type == TypeIP }
+	isOther := func(id Identifier) bool { return id.Type != TypeDNS && id.Value == cn }
+	if cn == "" || !slices.ContainsFunc(ordered, isName) || slices.ContainsFunc(ordered, isOther) || len(missingFrom(ordered, []Identifier{{TypeIP, cn}})) == 0 {
+		return nil
+	}
+	return DNS(cn)
 }

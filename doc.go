@@ -83,7 +83,7 @@
 //	§7.3.4            NewExternalAccount
 //	§7.3.5            Account.ChangeKey
 //	§7.3.6            Account.Deactivate
-//	§7.4              Account.FinalizeOrder, Account.NewOrder, Account.Obtain, Account.WaitOrder
+//	§7.4              Account.FinalizeOrder, Account.NewOrder, Account.Obtain, Account.WaitOrder, CSRExtensions
 //	§7.4.1            Account.NewAuthorization
 //	§7.4.2            Account.Certificate, Account.Certificates, PreferRoot
 //	§7.5              Account.Authorization
@@ -92,5 +92,6 @@
 //	§7.6              Account.RevokeCertificate, Client.RevokeCertificate
 //	§8.1              Account.KeyAuthorization, Account.Thumbprint
 //	§11.1             Client.NewAccount
+//	RFC 9448 §3       CSRExtensions
 //	RFC 9773 §4.2     Client.RenewalInfo
 package acme

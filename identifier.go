@@ -1,8 +1,11 @@
 package acme
 
 import (
+	"encoding/asn1"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -96,7 +99,8 @@ func (id Identifier) Normalize() (Identifier, error) {
 }
 
 // normalize brings names to lower-case A-labels without a final dot, and
-// addresses to their canonical form. Other types stay as they are.
+// addresses to their canonical form, and checks what other types ask of a value.
+// Types that are not known stay as they are.
 func (id Identifier) normalize() (Identifier, error) {
 	var err error
 	switch {
@@ -108,6 +112,12 @@ func (id Identifier) normalize() (Identifier, error) {
 		id.Value, err = normalizeName(id.Value)
 	case id.Type == TypeIP:
 		id.Value, err = normalizeAddress(id.Value)
+	case id.Type == TypeEmail:
+		id.Value, err = normalizeEmail(id.Value)
+	case id.Type == TypeBundleEID:
+		err = checkEndpointID(id.Value)
+	case extensionOf(id.Type) != "":
+		err = checkDER(id.Value)
 	}
 	return id, err
 }
@@ -147,6 +157,51 @@ func normalizeAddress(s string) (string, error) {
 		return "", fmt.Errorf("an address for a certificate has no zone")
 	}
 	return addr.Unmap().String(), nil // RFC 8738 §3: RFC 5952 text
+}
+
+// normalizeEmail brings the domain of a mail address to the form of a name; the
+// part before it is the mail server's business (RFC 8823 §3).
+func normalizeEmail(address string) (string, error) {
+	at := strings.LastIndexByte(address, '@')
+	odd := func(r rune) bool { return r <= ' ' || r == 0x7f || r == '<' || r == '>' }
+	switch {
+	case strings.Contains(address, "*"):
+		return "", fmt.Errorf("a mail address has no wildcard (RFC 8823 §3)")
+	case !utf8.ValidString(address):
+		return "", fmt.Errorf("it is not UTF-8")
+	case at <= 0, strings.ContainsFunc(address, odd), strings.HasPrefix(strings.ToLower(address), "mailto:"):
+		return "", fmt.Errorf("no mail address: want local@domain alone (RFC 8823 §3)")
+	}
+	domain, err := normalizeName(address[at+1:])
+	return address[:at+1] + domain, err
+}
+
+// checkEndpointID finds what a server must refuse: an endpoint ID is a URI of one
+// of the schemes of the Bundle Protocol, percent-encoded (RFC 9891 §2).
+func checkEndpointID(uri string) error {
+	scheme, rest, ok := strings.Cut(uri, ":")
+	if scheme = strings.ToLower(scheme); !ok || rest == "" || scheme != "dtn" && scheme != "ipn" {
+		return fmt.Errorf("no endpoint ID: want a URI like dtn://node/ or ipn:2.0 (RFC 9891 §2)")
+	}
+	if strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return fmt.Errorf("no endpoint ID: a character that is not percent-encoded (RFC 9891 §5)")
+	}
+	if _, err := url.PathUnescape(rest); err != nil {
+		return fmt.Errorf("no endpoint ID: %w (RFC 9891 §2)", err)
+	}
+	return nil
+}
+
+// checkDER checks a value that is DER as base64url (RFC 9448 §3).
+func checkDER(value string) error {
+	var v asn1.RawValue
+	der, err := base64.RawURLEncoding.Strict().DecodeString(value)
+	if err == nil && isBase64URL(value) { // no line breaks, which the decoder lets pass
+		if rest, err := asn1.Unmarshal(der, &v); err == nil && len(rest) == 0 && v.Tag == asn1.TagSequence && v.Class == asn1.ClassUniversal {
+			return nil
+		}
+	}
+	return fmt.Errorf("want a DER sequence as base64url, without padding (RFC 9448 §3)")
 }
 
 // missingFrom returns the identifiers of want that have is without, comparing

@@ -209,7 +209,7 @@ func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error
 		return nil, wrap(fmt.Errorf("%w: no Location for the new order", ErrMalformedResponse), "%s %s", OpNewOrder, dir.NewOrderURL)
 	}
 	o.received(location, resp)
-	if missing := missingFrom(o.Identifiers, ids); len(o.Identifiers) > 0 && len(missing) > 0 {
+	if missing := notOrdered(o.Identifiers, ids); len(o.Identifiers) > 0 && len(missing) > 0 {
 		return nil, wrap(fmt.Errorf("%w: the order %s is without %s", ErrMalformedResponse, quoteIfOdd(location), identifierList(missing)),
 			"%s %s", OpNewOrder, dir.NewOrderURL)
 	}
@@ -224,6 +224,14 @@ func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error
 	})
 	a.orderStatus(ctx, o)
 	return o, nil
+}
+
+// notOrdered returns the identifiers that were asked for and are not in the order.
+// Endpoint IDs are not looked for: the server brings them to a form of its own
+// (RFC 9891 §2).
+func notOrdered(ordered, asked []Identifier) []Identifier {
+	missing := missingFrom(folded(ordered), folded(asked))
+	return slices.DeleteFunc(missing, func(id Identifier) bool { return id.Type == TypeBundleEID })
 }
 
 // Order reads an order (§7.1.3), as to go on with one whose URL was stored.
