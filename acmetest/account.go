@@ -1,13 +1,12 @@
 package acmetest
 
 import (
+	"crypto"
 	"encoding/json"
 	"net/http"
 	"net/mail"
 	"net/url"
 	"strings"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // The statuses of §7.1.6, of all kinds of objects.
@@ -25,7 +24,7 @@ const (
 // An account is §7.1.2.
 type account struct {
 	id         string
-	key        *jose.JSONWebKey
+	key        crypto.PublicKey
 	thumbprint string
 	status     string
 	contact    []string

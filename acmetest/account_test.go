@@ -1,6 +1,7 @@
 package acmetest_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/fips140"
 	"encoding/json"
@@ -138,7 +139,7 @@ func TestExternalAccount(t *testing.T) {
 	t.Parallel()
 	mac := []byte(strings.Repeat("k", 64))
 	s := acmetest.NewServer(t, acmetest.Options{
-		ExternalAccounts:        map[string][]byte{"kid-1": mac},
+		ExternalAccounts:        map[string][]byte{"kid-1": mac, "short": mac[:31]},
 		ExternalAccountRequired: true,
 	})
 	c := newClient(t, s.HTTPClient(), s.DirectoryURL())
@@ -148,11 +149,13 @@ func TestExternalAccount(t *testing.T) {
 	newAccount := c.url(t, "newAccount")
 	header := m{"kid": "kid-1", "url": newAccount}
 	c.refused(t, 403, "externalAccountRequired", newAccount, m{})
+	padded := append(bytes.Clone(mac[:31]), 0) // HMAC fills short keys up with zeros, so this has the same MAC
 	for name, tt := range map[string]struct {
 		binding any
 		problem string
 	}{
 		"wrong MAC key":   {bindingOf(make([]byte, 32), jose.HS256, header, c.key.Public()), "unauthorized"},
+		"short MAC key":   {bindingOf(padded, jose.HS256, m{"kid": "short", "url": newAccount}, c.key.Public()), "unauthorized"},
 		"unknown kid":     {bindingOf(mac, jose.HS256, m{"kid": "kid-2", "url": newAccount}, c.key.Public()), "unauthorized"},
 		"no kid":          {bindingOf(mac, jose.HS256, m{"url": newAccount}, c.key.Public()), "malformed"},
 		"other url":       {bindingOf(mac, jose.HS256, m{"kid": "kid-1", "url": c.url(t, "newOrder")}, c.key.Public()), "malformed"},

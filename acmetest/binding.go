@@ -29,7 +29,7 @@ func (s *Server) binding(c *call, o object) (json.RawMessage, *refusal) {
 	if !ok {
 		return nil, unauthorized("external account binding: there is no key %q", inner.kid)
 	}
-	if inner.verify(mac) != nil {
+	if !inner.authenticatedBy(mac) {
 		return nil, unauthorized("external account binding: the MAC does not verify with key %q", inner.kid)
 	}
 	bound, r := parseJWK(inner.payload)

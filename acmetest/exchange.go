@@ -2,14 +2,13 @@ package acmetest
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 const (
@@ -35,7 +34,7 @@ type call struct {
 	jws        *jws // nil if there is no body, or if it is no JSON object
 	jwsRefusal *refusal
 	account    *account         // of "kid"
-	key        *jose.JSONWebKey // what signed the request
+	key        crypto.PublicKey // what signed the request
 	record     *Request
 }
 

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // An issuance is a finalized order on its way to a certificate.
@@ -63,7 +61,7 @@ func (s *Server) checkCSR(o *order, text string) (*x509.CertificateRequest, *ref
 	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < minRSABits {
 		return nil, badCSR("an RSA key of %d bits is too small", key.N.BitLen())
 	}
-	if s.accountByKey[thumbprint(&jose.JSONWebKey{Key: csr.PublicKey})] != nil {
+	if s.accountByKey[thumbprint(csr.PublicKey)] != nil {
 		return nil, badCSR("the key of the CSR is an account key (§11.1)")
 	}
 	return csr, s.checkNames(o, csr)

@@ -4,34 +4,77 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rsa"
+	_ "crypto/sha256" // the hashes of the algorithms
+	_ "crypto/sha512"
 	"encoding/json"
+	"math/big"
 	"mime"
 	"net/http"
 	"slices"
+)
 
-	"github.com/go-jose/go-jose/v4"
+// An algorithm is a value of "alg" (RFC 7518 §3.1).
+type algorithm string
+
+const (
+	algRS256 algorithm = "RS256"
+	algES256 algorithm = "ES256"
+	algES384 algorithm = "ES384"
+	algES512 algorithm = "ES512"
+	algEdDSA algorithm = "EdDSA"
+	algHS256 algorithm = "HS256"
+	algHS384 algorithm = "HS384"
+	algHS512 algorithm = "HS512"
 )
 
 // algorithms are those accepted from account and certificate keys. §6.2 wants ES256 and would like EdDSA.
-func algorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
-}
+func algorithms() []algorithm { return []algorithm{algRS256, algES256, algES384, algES512, algEdDSA} }
 
 // macAlgorithms are those of external account bindings (§7.3.4).
-func macAlgorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}
+func macAlgorithms() []algorithm { return []algorithm{algHS256, algHS384, algHS512} }
+
+func (a algorithm) hash() crypto.Hash {
+	switch a {
+	case algES384, algHS384:
+		return crypto.SHA384
+	case algES512, algHS512:
+		return crypto.SHA512
+	}
+	return crypto.SHA256
+}
+
+// algorithmOf is the one algorithm for keys like key, and "" for keys that are none of accounts.
+func algorithmOf(key crypto.PublicKey) algorithm {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return algRS256
+	case ed25519.PublicKey:
+		return algEdDSA
+	case *ecdsa.PublicKey:
+		switch k.Params().BitSize {
+		case 256:
+			return algES256
+		case 384:
+			return algES384
+		case 521:
+			return algES512
+		}
+	}
+	return ""
 }
 
 // A jws is a decoded, not yet verified, Flattened JSON Serialization.
 type jws struct {
-	raw       []byte
+	input     []byte // of the signature (RFC 7515 §5.1)
+	signature []byte
 	protected []byte
 	header    object
 	payload   []byte
 
 	// Members of the header; empty or nil where they are missing.
-	alg   jose.SignatureAlgorithm
+	alg   algorithm
 	nonce string
 	url   string
 	kid   string
@@ -40,7 +83,7 @@ type jws struct {
 
 // parseJWS decodes what it can, for the record and for faults, and says what is wrong with it (§6.2).
 func parseJWS(data []byte) (*jws, *refusal) {
-	j := &jws{raw: data}
+	j := &jws{}
 	o, r := parseMembers(data, "protected", "payload", "signature")
 	if o == nil {
 		return nil, r
@@ -54,26 +97,27 @@ func parseJWS(data []byte) (*jws, *refusal) {
 	return j, r
 }
 
-// decodeParts decodes payload and protected header and looks at the encoding of the signature.
+// decodeParts decodes payload, protected header and signature.
 func (j *jws) decodeParts(o object) (r *refusal) {
-	decode := func(name string) []byte {
+	decode := func(name string) (text string, data []byte) {
 		text, r2 := required[string](o, name)
 		if r2 == nil {
-			var b []byte
 			var err error
-			if b, err = decode64(text); err == nil {
-				return b
+			if data, err = decode64(text); err == nil {
+				return text, data
 			}
 			r2 = malformed("%s of the JWS is not base64url without padding (§6.1)", name)
 		}
 		if r == nil {
 			r = r2
 		}
-		return nil
+		return "", nil
 	}
-	j.protected = decode("protected")
-	j.payload = decode("payload")
-	decode("signature")
+	protected, header := decode("protected")
+	payload, content := decode("payload")
+	j.protected, j.payload = header, content
+	_, j.signature = decode("signature")
+	j.input = []byte(protected + "." + payload)
 	return r
 }
 
@@ -86,7 +130,7 @@ func (j *jws) decodeHeader() *refusal {
 	}
 	j.header = h
 	alg, _, r1 := member[string](h, "alg")
-	j.alg = jose.SignatureAlgorithm(alg)
+	j.alg = algorithm(alg)
 	var r2, r3, r4, r5 *refusal
 	j.nonce, _, r2 = member[string](h, "nonce")
 	j.url, _, r3 = member[string](h, "url")
@@ -118,15 +162,15 @@ func (j *jws) checkAlgorithm() *refusal {
 }
 
 // key decodes the "jwk" of the header and finds out whether it is one for "alg" (§6.2).
-func (j *jws) key() (*jose.JSONWebKey, *refusal) {
+func (j *jws) key() (crypto.PublicKey, *refusal) {
 	key, r := parseJWK(j.jwk)
 	if r != nil {
 		return nil, r
 	}
-	if !keyFits(key.Key, j.alg) {
+	if algorithmOf(key) != j.alg {
 		return nil, violation(http.StatusBadRequest, "badPublicKey", "the key is not one for %s (§6.2)", j.alg)
 	}
-	if k, ok := key.Key.(*rsa.PublicKey); ok && k.N.BitLen() < minRSABits {
+	if k, ok := key.(*rsa.PublicKey); ok && k.N.BitLen() < minRSABits {
 		return nil, refuse(http.StatusBadRequest, "badPublicKey", "an RSA key of %d bits is too small", k.N.BitLen())
 	}
 	return key, nil
@@ -135,63 +179,40 @@ func (j *jws) key() (*jose.JSONWebKey, *refusal) {
 // minRSABits is the size below which no CA accepts an RSA key.
 const minRSABits = 2048
 
-// parseJWK decodes a public key.
-func parseJWK(data json.RawMessage) (*jose.JSONWebKey, *refusal) {
-	o, err := parseObject(data)
-	if err != nil {
-		return nil, malformed("cannot read the JWK: %v", err)
-	}
-	for _, private := range []string{"d", "k", "p", "q", "dp", "dq", "qi"} {
-		if _, ok := o[private]; ok {
-			return nil, malformed("the JWK has the private member %q", private)
-		}
-	}
-	var key jose.JSONWebKey
-	if err := key.UnmarshalJSON(data); err != nil || !key.Valid() {
-		return nil, violation(http.StatusBadRequest, "badPublicKey", "the JWK is not a valid public key: %v", err)
-	}
-	return &key, nil
-}
-
-// keyFits reports whether alg is the algorithm for keys like key.
-func keyFits(key any, alg jose.SignatureAlgorithm) bool {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		return alg == jose.RS256
-	case ed25519.PublicKey:
-		return alg == jose.EdDSA
-	case *ecdsa.PublicKey:
-		switch k.Curve.Params().BitSize {
-		case 256:
-			return alg == jose.ES256
-		case 384:
-			return alg == jose.ES384
-		case 521:
-			return alg == jose.ES512
-		}
-	}
-	return false
-}
-
-// verify checks the signature, or MAC, with key.
-func (j *jws) verify(key any) *refusal {
-	parsed, err := jose.ParseSignedJSON(string(j.raw), []jose.SignatureAlgorithm{j.alg})
-	if err == nil {
-		_, err = parsed.Verify(key)
-	}
-	if err != nil {
-		return malformed("the signature does not verify: %v", err)
+// verify checks the signature with a key for its algorithm.
+func (j *jws) verify(key crypto.PublicKey) *refusal {
+	if !j.signedBy(key) {
+		return malformed("the signature does not verify")
 	}
 	return nil
 }
 
-// thumbprint is RFC 7638 with SHA-256 in base64url: the second half of key authorizations, and the name of a key.
-func thumbprint(key *jose.JSONWebKey) string {
-	b, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return "" // not for keys that passed parseJWK
+func (j *jws) signedBy(key crypto.PublicKey) bool {
+	if k, ok := key.(ed25519.PublicKey); ok {
+		return ed25519.Verify(k, j.input, j.signature)
 	}
-	return encode64(b)
+	h := j.alg.hash().New()
+	h.Write(j.input)
+	digest := h.Sum(nil)
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(k, j.alg.hash(), digest, j.signature) == nil
+	case *ecdsa.PublicKey: // r and s, each as long as the curve's order (RFC 7518 §3.4)
+		size := (k.Params().BitSize + 7) / 8
+		if len(j.signature) != 2*size {
+			return false
+		}
+		r, s := new(big.Int).SetBytes(j.signature[:size]), new(big.Int).SetBytes(j.signature[size:])
+		return ecdsa.Verify(k, digest, r, s)
+	}
+	return false
+}
+
+// authenticatedBy checks the MAC, whose key is as long as the hash at least (RFC 7518 §3.2).
+func (j *jws) authenticatedBy(key []byte) bool {
+	h := hmac.New(j.alg.hash().New, key)
+	h.Write(j.input)
+	return len(key) >= h.Size() && hmac.Equal(h.Sum(nil), j.signature)
 }
 
 // checkEnvelope looks at what surrounds a JWS in a request (§6.1, §6.2).
@@ -238,7 +259,7 @@ func (s *Server) authenticate(c *call) *refusal {
 }
 
 // signer finds the key that must have signed a request: that of the account in "kid", or "jwk" itself (§6.2).
-func (s *Server) signer(c *call) (*jose.JSONWebKey, *refusal) {
+func (s *Server) signer(c *call) (crypto.PublicKey, *refusal) {
 	j := c.jws
 	wantKey := c.kind == KindNewAccount || c.kind == KindRevokeCert && j.jwk != nil
 	_, hasKid := j.header["kid"]
@@ -258,7 +279,7 @@ func (s *Server) signer(c *call) (*jose.JSONWebKey, *refusal) {
 	if account == nil {
 		return nil, refuse(http.StatusBadRequest, "accountDoesNotExist", "there is no account %q", j.kid)
 	}
-	if !keyFits(account.key.Key, j.alg) {
+	if algorithmOf(account.key) != j.alg {
 		return nil, violation(http.StatusBadRequest, "badPublicKey", "the account's key is not one for %s (§6.2)", j.alg)
 	}
 	c.account = account

@@ -38,7 +38,7 @@ func forge(t *testing.T, c *client) *forgery {
 		header:  map[string]any{"nonce": c.takeNonce(t), "url": u, "kid": c.kid},
 		payload: encode(m{"identifiers": identifiers("example.com")}),
 		key:     c.key,
-		alg:     jose.ES256,
+		alg:     algOf(c.key.Public()),
 	}
 }
 
@@ -166,6 +166,13 @@ func TestJWSViolations(t *testing.T) {
 				return flat
 			}
 		}, 400, "malformed"},
+		{"short signature", func(f *forgery) {
+			f.body = func(flat map[string]string) any {
+				flat["signature"] = flat["signature"][:84] // 63 octets
+				return flat
+			}
+		}, 400, "malformed"},
+		{"no octet of signature", func(f *forgery) { f.body = with("signature", "") }, 400, "malformed"},
 		{"wrong signature", func(f *forgery) { f.key = newKey(t) }, 400, "malformed"},
 		{"changed header", func(f *forgery) { f.body = reheader(func(h map[string]any) { h["typ"] = "x" }) }, 400, "malformed"},
 		{"alg none", func(f *forgery) { f.body = reheader(func(h map[string]any) { h["alg"] = "none" }) }, 400, "badSignatureAlgorithm"},
@@ -234,15 +241,22 @@ func TestAccountKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, c := setup(t, acmetest.Options{})
+	var got acmetest.Validation
+	_, c := setup(t, acmetest.Options{Validate: capture(&got)})
 	for name, key := range map[string]crypto.Signer{
 		"P-256": ec(elliptic.P256()), "P-384": ec(elliptic.P384()), "P-521": ec(elliptic.P521()), "RSA": rsaKey(t, 2048), "Ed25519": ed,
 	} {
 		other := c.another(t)
 		other.key = key
-		other.register(t).order(t, "example.com")
-		if res := other.must(t, http.StatusOK, other.kid, nil); res.str("status") != "valid" {
-			t.Errorf("%s: %s", name, res.body)
+		order := other.register(t).order(t, "example.com")
+		other.must(t, http.StatusOK, other.challengeOf(t, order.strings("authorizations")[0], "http-01"), m{})
+		if want := got.Token + "." + thumbprintOf(key.Public()); got.KeyAuthorization != want {
+			t.Errorf("%s: key authorization %s, want %s", name, got.KeyAuthorization, want)
+		}
+		f := forge(t, other)
+		f.body = with("payload", b64(encode(m{"identifiers": identifiers("example.net")})))
+		if res := f.send(t, other, other.url(t, "newOrder")); res.problem() != "malformed" {
+			t.Errorf("%s: signature of another payload: %d %v", name, res.status, res.object)
 		}
 	}
 	weak := c.another(t)
@@ -260,6 +274,7 @@ func TestKeysInHeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	modulus := b64(rsaKey(t, 2048).N.Bytes())
 	short := func() json.RawMessage { // erratum 7565: coordinates keep their length
 		for {
 			key := newKey(t)
@@ -281,14 +296,27 @@ func TestKeysInHeader(t *testing.T) {
 		"unknown type":     {m{"kty": "XY"}, "badPublicKey"},
 		"not on the curve": {m{"kty": "EC", "crv": "P-256", "x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}, "badPublicKey"},
 		"short coordinate": {short, "badPublicKey"},
-		"Ed448":            {m{"kty": "OKP", "crv": "Ed448", "x": b64(make([]byte, 57))}, "badPublicKey"},
+		"X25519":           {m{"kty": "OKP", "crv": "X25519", "x": b64(make([]byte, 32))}, "badPublicKey"},
+		"short Ed25519":    {m{"kty": "OKP", "crv": "Ed25519", "x": b64(make([]byte, 31))}, "badPublicKey"},
+		"unknown curve":    {m{"kty": "EC", "crv": "secp256k1", "x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}, "badPublicKey"},
+		"no point":         {m{"kty": "EC", "crv": "P-256"}, "badPublicKey"},
+		"wrong type":       {m{"kty": "EC", "crv": "P-256", "x": 1, "y": 2}, "badPublicKey"},
+		"no modulus":       {m{"kty": "RSA", "e": "AQAB"}, "badPublicKey"},
+		"no exponent":      {m{"kty": "RSA", "n": modulus}, "badPublicKey"},
+		"exponent 1":       {m{"kty": "RSA", "n": modulus, "e": "AQ"}, "badPublicKey"},
+		"even exponent":    {m{"kty": "RSA", "n": modulus, "e": "BA"}, "badPublicKey"},
+		"huge exponent":    {m{"kty": "RSA", "n": modulus, "e": "AQAAAAE"}, "badPublicKey"},
+		"even modulus":     {m{"kty": "RSA", "n": modulus[:len(modulus)-1] + "A", "e": "AQAB"}, "badPublicKey"},
+		"leading zero":     {m{"kty": "RSA", "n": modulus, "e": "AAEAAQ"}, "badPublicKey"},
 	} {
 		f := forge(t, c)
 		f.body = reheader(func(h map[string]any) {
 			delete(h, "kid")
 			h["jwk"], h["url"] = tt.jwk, newAccount
 		})
-		if res := f.send(t, c, newAccount); res.problem() != tt.problem {
+		res := f.send(t, c, newAccount)
+		invalid := strings.Contains(res.str("detail"), "not a valid public key") // and not: not one for alg
+		if res.problem() != tt.problem || invalid != (tt.problem == "badPublicKey") {
 			t.Errorf("%s: %d %v", name, res.status, res.object)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"net/http"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // noReason is the reason of a revocation that gave none.
@@ -83,7 +81,7 @@ func (s *Server) certificateToRevoke(text string) (*certificate, *refusal) {
 // mayRevoke wants the key of the certificate, the account that ordered it, or one with authorizations for all its names.
 func mayRevoke(c *call, cert *certificate) *refusal {
 	if c.account == nil {
-		if thumbprint(c.key) == thumbprint(&jose.JSONWebKey{Key: cert.leaf.PublicKey}) {
+		if thumbprint(c.key) == thumbprint(cert.leaf.PublicKey) {
 			return nil
 		}
 		return unauthorized("the request is not signed by the key of the certificate (§7.6)")
