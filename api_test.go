@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -263,4 +264,75 @@ func TestReadme(t *testing.T) {
 			t.Errorf("README.md does not name %q", command)
 		}
 	}
+}
+
+var testName = regexp.MustCompile("\\[?`(Test\\w+)`(?:\\]\\(([\\w./-]+)\\))?")
+
+// Each test that a document names is there, and a link leads to its file. -update
+// makes the links to tests of the root package.
+func TestDocumentsNameTests(t *testing.T) {
+	t.Parallel()
+	where, err := testFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, "README.md") {
+		if name = filepath.ToSlash(name); name == "docs/conformance.md" {
+			continue // it is made of the tests
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		toRoot := strings.Repeat("../", strings.Count(name, "/"))
+		text := testName.ReplaceAllStringFunc(string(data), func(found string) string {
+			m := testName.FindStringSubmatch(found)
+			test, link := m[1], strings.TrimPrefix(m[2], toRoot)
+			files := where[test]
+			if link == "" { // one of the root package goes without saying
+				isElsewhere := func(file string) bool { return strings.Contains(file, "/") }
+				if own := slices.DeleteFunc(slices.Clone(files), isElsewhere); len(own) == 1 {
+					files = own
+				}
+			}
+			switch {
+			case slices.Contains(files, link):
+				return found
+			case len(files) == 1:
+				return "[`" + test + "`](" + toRoot + files[0] + ")"
+			}
+			t.Errorf("%s: %s is in %q, not in %q", name, test, where[test], link)
+			return found
+		})
+		if text == string(data) {
+			continue
+		}
+		if !*update {
+			t.Errorf("%s has tests without links: run go test -run %s -update .", name, t.Name())
+		} else if err := os.WriteFile(name, []byte(text), 0o644); err != nil { //nolint:gosec // a document
+			t.Error(err)
+		}
+	}
+}
+
+// testFiles finds the files of all tests in the repository.
+func testFiles() (map[string][]string, error) {
+	where := map[string][]string{}
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for part := range strings.SplitSeq(string(data), "\nfunc ") {
+			if name, _, _ := strings.Cut(part, "("); strings.HasPrefix(name, "Test") {
+				where[name] = append(where[name], filepath.ToSlash(path))
+			}
+		}
+		return err
+	})
+	return where, err
 }

@@ -72,6 +72,7 @@ func vectorKey(t *testing.T, raw json.RawMessage) *signingKey {
 	if err != nil {
 		t.Fatal(err)
 	}
+	k.rand = nil // for deterministic signatures (RFC 6979)
 	return k
 }
 
@@ -140,7 +141,23 @@ func TestVectorExternalAccounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		jws, err := vectorKey(t, v.JWK).bind(&ExternalAccount{KeyID: v.KID, MACKey: mac}, v.URL)
+		jws, err := vectorKey(t, v.JWK).bind(&ExternalAccount{KeyID: v.KID, MACKey: mac, Algorithm: v.Alg}, v.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parseFlattened(t, jws); got != (flattened{v.Protected, v.Payload, v.Signature}) {
+			t.Errorf("%s: got %+v", v.Name, got)
+		}
+	}
+}
+
+func TestVectorKeyChanges(t *testing.T) {
+	t.Parallel()
+	for _, v := range vectors[struct {
+		Name, Account, URL, Protected, Payload, Signature string
+		JWK, OldKey                                       json.RawMessage
+	}](t, "keychanges") {
+		jws, err := vectorKey(t, v.JWK).changeFrom(vectorKey(t, v.OldKey), v.Account, v.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
