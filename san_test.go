@@ -1,6 +1,7 @@
 package acme_test
 
 import (
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -197,6 +198,75 @@ func TestOddOtherNames(t *testing.T) {
 			_, err = f.account.FinalizeOrder(t.Context(), &acme.Order{URL: "https://ca.test/order/1", FinalizeURL: "https://ca.test/finalize/x", Identifiers: id(acme.TypeBundleEID, "dtn://example/")}, der)
 			if !errors.Is(err, acme.ErrCSRMismatch) {
 				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// A certificate for identifiers of every type, with names and addresses beside
+// them; and one whose CSR leaves the device out.
+func TestObtainOtherIdentifiers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		kinds := []string{"email", "bundleEID", "TNAuthList", "permanent-identifier", "hardware-module", "x"}
+		f := newFixture(t, acmetest.Options{PreValidated: true, IdentifierTypes: kinds, Strict: true})
+		ids := append(acme.DNS("a.example"), acme.IP(addr("2001:db8::1"))...)
+		for kind, value := range map[acme.IdentifierType]string{
+			acme.TypeEmail: "User@Example.org", acme.TypeBundleEID: "dtn://example/", acme.TypeTNAuthList: "MAigBhYENzA5Sg",
+			acme.TypePermanentIdentifier: "SN-1", acme.TypeHardwareModule: "HW/1.2.3",
+		} {
+			ids = append(ids, id(kind, value)...)
+		}
+		req := f.request()
+		req.OrderRequest.Identifiers = ids
+		cert, err := f.account.Obtain(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf := f.ca.Issued()[0]
+		if err := cert.Match(ids, f.certKey.Public()); err != nil || len(leaf.EmailAddresses) != 1 || leaf.EmailAddresses[0] != "User@example.org" {
+			t.Errorf("got %v, %v", leaf.EmailAddresses, err)
+		}
+		for _, other := range [][]acme.Identifier{
+			id(acme.TypeEmail, "user2@example.org"), id(acme.TypeBundleEID, "dtn://example2/"), id(acme.TypeTNAuthList, "MAA"),
+		} {
+			if err := cert.Match(other, f.certKey.Public()); !errors.Is(err, acme.ErrCertificateMismatch) {
+				t.Errorf("matches %v: %v", other, err)
+			}
+		}
+		if err := cert.Match(id(acme.TypeEmail, "USER@example.org"), f.certKey.Public()); err != nil {
+			t.Errorf("a CA may change case: %v", err)
+		}
+		req.OrderRequest.Identifiers = append(acme.DNS("a.example"), id(acme.TypePermanentIdentifier, "SN-1")...)
+		req.CSR = func(ctx context.Context, ids []acme.Identifier) ([]byte, error) {
+			return acme.NewCSR(f.certKey)(ctx, ids[:1])
+		}
+		if _, err := f.account.Obtain(t.Context(), req); err != nil {
+			t.Errorf("without the device: %v", err)
+		}
+	})
+}
+
+// The order must have what was asked for, but for what servers bring to a form
+// of their own.
+func TestOrderOfOtherIdentifiers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{IdentifierTypes: []string{"email", "bundleEID", "TNAuthList"}})
+		for _, tt := range []struct {
+			asked  acme.Identifier
+			served string
+			ok     bool
+		}{
+			{id(acme.TypeBundleEID, "dtn://example/%7e")[0], "dtn://example/~", true},
+			{id(acme.TypeEmail, "User@example.org")[0], "user@example.org", true},
+			{id(acme.TypeEmail, "User@example.org")[0], "user2@example.org", false},
+			{id(acme.TypeTNAuthList, "MAigBhYENzA5Sg")[0], "MAA", false},
+		} {
+			f.fault(acmetest.FaultOnce(acmetest.KindNewOrder, acmetest.EditJSON(func(m map[string]any) {
+				m["identifiers"] = []any{map[string]any{"type": string(tt.asked.Type), "value": tt.served}}
+			})))
+			o, err := f.account.NewOrder(t.Context(), acme.OrderRequest{Identifiers: []acme.Identifier{tt.asked}})
+			if tt.ok && (err != nil || o.Identifiers[0].Value != tt.served) || !tt.ok && !errors.Is(err, acme.ErrMalformedResponse) {
+				t.Errorf("%v as %s: %v", tt.asked, tt.served, err)
 			}
 		}
 	})

@@ -105,17 +105,7 @@ func (a *authority) leaf(o *order, lifetime time.Duration) (*certificate, error)
 	if template.NotAfter.IsZero() {
 		template.NotAfter = template.NotBefore.Add(lifetime)
 	}
-	seen := map[Identifier]bool{}
-	for _, id := range o.identifiers {
-		switch {
-		case seen[id]:
-		case id.Type == typeDNS:
-			template.DNSNames = append(template.DNSNames, id.Value)
-		case id.Type == typeIP:
-			template.IPAddresses = append(template.IPAddresses, net.ParseIP(id.Value))
-		}
-		seen[id] = true
-	}
+	o.name(template)
 	der, err := x509.CreateCertificate(rand.Reader, template, a.chain(0).intermediate, csr.PublicKey, a.key)
 	if err != nil {
 		return nil, err
@@ -143,4 +133,22 @@ func keyID(key crypto.PublicKey) []byte {
 	}
 	sum := sha256.Sum256(der)
 	return sum[:20]
+}
+
+// name puts the identifiers of a finalized order into its certificate: names and addresses from the order, and where there are
+// others all as the CSR has them, which was compared with the order.
+func (o *order) name(template *x509.Certificate) {
+	seen := map[Identifier]bool{}
+	for _, id := range o.identifiers {
+		switch {
+		case seen[id]:
+		case id.Type == typeDNS:
+			template.DNSNames = append(template.DNSNames, id.Value)
+		case id.Type == typeIP:
+			template.IPAddresses = append(template.IPAddresses, net.ParseIP(id.Value))
+		default:
+			template.ExtraExtensions = o.issue.extensions
+		}
+		seen[id] = true
+	}
 }

@@ -3,6 +3,7 @@ package acmetest
 import (
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"net/http"
 	"slices"
 	"time"
@@ -10,8 +11,9 @@ import (
 
 // An issuance is a finalized order on its way to a certificate.
 type issuance struct {
-	csr *x509.CertificateRequest
-	due time.Time
+	csr        *x509.CertificateRequest
+	extensions []pkix.Extension // for the certificate, if there is more in it than names and addresses
+	due        time.Time
 }
 
 // finalize is §7.4.
@@ -36,7 +38,7 @@ func (s *Server) finalize(c *call) (*answer, *refusal) {
 		return nil, r // the order stays ready
 	}
 	o.status = statusProcessing
-	o.issue = issuance{csr: csr, due: time.Now().Add(s.opts.IssuanceTime)}
+	o.issue.csr, o.issue.due = csr, time.Now().Add(s.opts.IssuanceTime)
 	s.issuing = append(s.issuing, o)
 	s.issueDue()
 	a := jsonAnswer(http.StatusOK, o.page(c.base))
@@ -69,34 +71,6 @@ func (s *Server) checkCSR(o *order, text string) (*x509.CertificateRequest, *ref
 
 func badCSR(format string, args ...any) *refusal {
 	return refuse(http.StatusBadRequest, "badCSR", format, args...)
-}
-
-// checkNames wants exactly the identifiers of the order in the CSR (§7.4, RFC 8738 for IP addresses).
-func (s *Server) checkNames(o *order, csr *x509.CertificateRequest) *refusal {
-	if len(csr.EmailAddresses) > 0 || len(csr.URIs) > 0 {
-		return badCSR("the CSR has e-mail addresses or URIs")
-	}
-	var names []Identifier
-	for _, name := range csr.DNSNames {
-		names = append(names, Identifier{Type: typeDNS, Value: name})
-	}
-	if cn := csr.Subject.CommonName; cn != "" {
-		names = append(names, Identifier{Type: typeDNS, Value: cn})
-	}
-	for _, ip := range csr.IPAddresses {
-		names = append(names, Identifier{Type: typeIP, Value: ip.String()})
-	}
-	for _, name := range names {
-		if !slices.Contains(o.identifiers, name) {
-			return badCSR("the CSR has %q, which the order has not", name.Value)
-		}
-	}
-	for _, id := range o.identifiers {
-		if (id.Type == typeDNS || id.Type == typeIP) && !slices.Contains(names, id) {
-			return badCSR("the CSR lacks %q, which the order has", id.Value)
-		}
-	}
-	return nil
 }
 
 // issueDue issues the certificates whose time has come. The lock is held.

@@ -65,6 +65,8 @@ func (s *Server) checkIdentifier(id Identifier) *refusal {
 		}
 	case !slices.Contains(s.opts.IdentifierTypes, id.Type):
 		return refuse(http.StatusBadRequest, "unsupportedIdentifier", "identifiers of type %q are not supported", id.Type)
+	default:
+		return checkOther(id)
 	}
 	return nil
 }

@@ -46,7 +46,9 @@ type Options struct {
 	// ChallengeFields adds members to the challenge objects of a type, for challenge types that have more than a token.
 	ChallengeFields map[string]map[string]any
 
-	// IdentifierTypes are accepted beside "dns" and "ip", whatever the value; the CSR is not compared for them.
+	// IdentifierTypes are accepted beside "dns" and "ip". The values of "email" (RFC 8823), "TNAuthList" (RFC 9448),
+	// "JWTClaimConstraints", "EnhancedJWTClaimConstraints", "bundleEID" (RFC 9891), "permanent-identifier" and
+	// "hardware-module" are checked and looked for in the CSR, which may leave the last two out; those of other types are not.
 	IdentifierTypes []string
 
 	// RejectIdentifiers are values the CA does not issue for: rejectedIdentifier with a subproblem each.
