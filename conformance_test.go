@@ -29,6 +29,7 @@ type document struct {
 func conformant() []document {
 	return []document{
 		{"8555-", "RFC 8555"},
+		{"8657-", "RFC 8657 (CAA accounturi and validationmethods)"},
 	}
 }
 
