@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-aa0b9f56/acme"
@@ -504,6 +506,37 @@ func TestOddDirectories(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An old directory is good enough for those who would wait for the new one.
+func TestOldDirectoryIsUsedMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		if _, err := f.client.Directory(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(25 * time.Hour)
+		f.ca.Update(func(o *acmetest.Options) { o.Latency = time.Minute })
+		var wg sync.WaitGroup
+		start := time.Now()
+		took := make([]time.Duration, 3)
+		for i := range took {
+			wg.Go(func() {
+				if _, err := f.client.Directory(t.Context()); err != nil {
+					t.Error(err)
+				}
+				took[i] = time.Since(start)
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if want := []time.Duration{time.Minute, 0, 0}; !slices.Equal(took, want) {
+			t.Errorf("waited %v, want %v", took, want)
+		}
+		if n := f.ca.Count(acmetest.KindDirectory); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+	})
 }
 
 // Concurrent first users share one fetch, and the end of one's context is not

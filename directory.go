@@ -49,7 +49,8 @@ type DirectoryMeta struct {
 const directoryLifetime = 24 * time.Hour
 
 // A directoryCache keeps a Client's directory. No lock is held over the
-// request: while one caller fetches, the others wait for it or their context.
+// request: while one caller fetches, the others go on with the old directory, or
+// wait for the first one or their context.
 type directoryCache struct {
 	mu     sync.Mutex
 	dir    *Directory
@@ -70,11 +71,11 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 	d := &c.directory
 	for {
 		d.mu.Lock()
-		if d.dir != nil && time.Since(d.at) < directoryLifetime {
-			defer d.mu.Unlock()
-			return d.dir, nil
-		}
 		flight := d.flight
+		if d.dir != nil && (flight != nil || time.Since(d.at) < directoryLifetime) {
+			defer d.mu.Unlock()
+			return d.dir, nil // an old one, too, while another caller fetches
+		}
 		if flight == nil {
 			d.flight = &fetching{over: make(chan struct{})}
 		}
