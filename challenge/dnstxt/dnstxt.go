@@ -59,6 +59,10 @@ type Error string
 // Failures.
 const (
 	ErrInvalidName Error = "invalid name"
+	ErrNoAnswer    Error = "no answer from any DNS server"
+	ErrNoZone      Error = "no zone"
+	ErrAlias       Error = "aliases (CNAME) that lead nowhere"
+	ErrNotVisible  Error = "records that cannot be seen"
 )
 
 // Error returns the name of the failure.

@@ -45,3 +45,38 @@ func checkLabel(label string) error {
 func isLabelOctet(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
+
+// parent returns a canonical name without its first label, "." after the last.
+func parent(name string) string {
+	_, rest, _ := strings.Cut(name, ".")
+	if rest == "" {
+		return "."
+	}
+	return rest
+}
+
+// isWithin reports whether a canonical name is a zone's apex or below it.
+func isWithin(name, zone string) bool {
+	return name == zone || zone == "." || strings.HasSuffix(name, "."+zone)
+}
+
+// relativeName returns a canonical name relative to its zone, "@" for the apex.
+func relativeName(name, zone string) string {
+	if name == zone {
+		return "@"
+	}
+	return strings.TrimSuffix(name, "."+zone)
+}
+
+// absoluteName returns the canonical name of what is called name in a zone, as
+// others may write it: "@", relative, or absolute with or without the final dot.
+func absoluteName(name, zone string) string {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	switch {
+	case name == "" || name == "@":
+		return zone
+	case isWithin(name+".", zone):
+		return name + "."
+	}
+	return name + "." + zone
+}

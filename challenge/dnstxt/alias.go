@@ -1,0 +1,83 @@
+package dnstxt
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// Aliases is for names whose records live elsewhere: an owner of a zone that
+// should not be written to, or cannot, points a CNAME record at a name that can
+// (RFC 8555 §8.4 has servers follow it). It returns a function for the field Alias
+// of a Solver which knows some of them, and leaves all other names as they are.
+//
+//	dnstxt.Aliases(map[string]string{
+//		"_acme-challenge.example.com": "example-com.acme.example.net",
+//	})
+//
+// Nothing is looked up: whether the CNAME record is there shows when the record
+// is looked for, by [Propagation] or by the server.
+func Aliases(targets map[string]string) func(ctx context.Context, name string) (string, error) {
+	known := make(map[string]string, len(targets))
+	for name, target := range targets {
+		known[strings.ToLower(strings.TrimSuffix(name, "."))+"."] = target
+	}
+	return func(_ context.Context, name string) (string, error) {
+		name, err := CanonicalName(name)
+		if err != nil {
+			return "", err
+		}
+		target, ok := known[name]
+		if !ok {
+			return name, nil
+		}
+		return CanonicalName(target)
+	}
+}
+
+// Follow looks CNAME records up, and returns the name at their end, or the name
+// itself if it is no alias. It is for the field Alias of a Solver, where nobody
+// else can create CNAME records: whoever can decides what is written where.
+//
+// The CNAME record of a wildcard (*.example.com) is not followed: it is no
+// delegation, and gives way to a record at the name itself. After eight aliases,
+// or in a loop, the error Is [ErrAlias].
+func (r *Resolver) Follow(ctx context.Context, name string) (string, error) {
+	start, err := CanonicalName(name)
+	if err != nil {
+		return "", err
+	}
+	at := start
+	for range maxHops + 1 {
+		target, err := r.cname(ctx, at)
+		if err != nil {
+			return "", err
+		}
+		if target == "" {
+			return at, nil
+		}
+		stranger := strings.ToLower(rand.Text()) + "." + parent(at)
+		if other, err := r.cname(ctx, stranger); err != nil || other == target {
+			return at, err
+		}
+		if at, err = CanonicalName(target); err != nil {
+			return "", fmt.Errorf("%w: %s: %w", ErrAlias, start, err)
+		}
+	}
+	return "", fmt.Errorf("%w: %s: more than %d, or a loop", ErrAlias, start, maxHops)
+}
+
+// cname returns what a name is an alias of, or "".
+func (r *Resolver) cname(ctx context.Context, name string) (string, error) {
+	a, err := r.lookup(ctx, name, dnsmessage.TypeCNAME)
+	if err != nil {
+		return "", err
+	}
+	for _, record := range a.of(name, dnsmessage.TypeCNAME) {
+		return record.text, nil
+	}
+	return "", nil
+}

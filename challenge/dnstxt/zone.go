@@ -1,0 +1,175 @@
+package dnstxt
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+const (
+	maxHops      = 8  // of aliases
+	maxNS        = 13 // name servers of a zone, as many as the root has
+	maxAddresses = 4  // of a name server
+)
+
+// Zone returns the zone that a name is in: the name of the zone's apex, with the
+// final dot. It is the nearest name above, or the name itself, that has an SOA
+// record, so a delegated name is in the zone that it is delegated to, and one
+// that does not exist in the zone that it would be in. Aliases are not followed.
+// The name above all that there are in the DNS is in no zone: [ErrNoZone].
+func (r *Resolver) Zone(ctx context.Context, name string) (string, error) {
+	name, err := CanonicalName(name)
+	if err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	zone, ok := r.zones.get(name)
+	r.mu.Unlock()
+	if ok {
+		return zone, nil
+	}
+	if zone, err = r.findZone(ctx, name); err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.zones.put(name, zone)
+	return zone, nil
+}
+
+// findZone asks for the SOA record of the name, then of those above it. Mostly the
+// first answer tells, in its authority section.
+func (r *Resolver) findZone(ctx context.Context, name string) (string, error) {
+	for at := name; at != "."; at = parent(at) {
+		a, err := r.lookup(ctx, at, dnsmessage.TypeSOA)
+		if err != nil {
+			return "", fmt.Errorf("looking for the zone of %s: %w", name, err)
+		}
+		if zone := a.zone(at); zone != "" {
+			return zone, nil
+		}
+	}
+	return "", fmt.Errorf("%w has %s: no name above it has an SOA record", ErrNoZone, name)
+}
+
+// zone returns the zone of a name from the answer to a question for its SOA, or
+// "" if it does not tell. The SOA of an alias is that of another name, but the
+// name itself is no apex then.
+func (a *answer) zone(name string) string {
+	if len(a.of(name, dnsmessage.TypeSOA)) > 0 {
+		return name
+	}
+	if len(a.of(name, dnsmessage.TypeCNAME)) > 0 {
+		return ""
+	}
+	for _, r := range a.authority {
+		if r.kind == dnsmessage.TypeSOA && r.owner != "." && isWithin(name, r.owner) {
+			return r.owner
+		}
+	}
+	return ""
+}
+
+// An authority is a server that a zone is delegated to.
+type authority struct {
+	name      string
+	addresses []string
+	err       error // why it has no addresses
+}
+
+// authorities returns the servers of a zone.
+func (r *Resolver) authorities(ctx context.Context, zone string) ([]authority, error) {
+	r.mu.Lock()
+	known, ok := r.zoneNS.get(zone)
+	r.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	a, err := r.lookup(ctx, zone, dnsmessage.TypeNS)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the servers of %s: %w", zone, err)
+	}
+	var all []authority
+	for _, ns := range a.of(zone, dnsmessage.TypeNS) {
+		if len(all) < maxNS && !slices.ContainsFunc(all, func(known authority) bool { return known.name == ns.text }) {
+			all = append(all, authority{name: ns.text})
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: %s has no NS records", ErrNoZone, zone)
+	}
+	_ = concurrently(ctx, len(all), func(i int) error {
+		all[i].addresses, all[i].err = r.addressesOf(ctx, all[i].name)
+		return nil
+	})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.zoneNS.put(zone, all)
+	return all, nil
+}
+
+// addressesOf returns the addresses of a name server, IPv4 first: more machines
+// get there.
+func (r *Resolver) addressesOf(ctx context.Context, host string) ([]string, error) {
+	if _, err := CanonicalName(host); err != nil {
+		return nil, err
+	}
+	var found []string
+	var failed error
+	for _, kind := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
+		a, err := r.lookup(ctx, host, kind)
+		if err != nil {
+			failed = err
+			continue
+		}
+		end, _, err := a.chase(host) // an alias is not allowed (RFC 2181 §10.3), but works
+		if err != nil {
+			return nil, err
+		}
+		for _, record := range a.of(end, kind) {
+			if address := net.JoinHostPort(record.addr.String(), "53"); len(found) < maxAddresses && !slices.Contains(found, address) {
+				found = append(found, address)
+			}
+		}
+	}
+	if len(found) == 0 {
+		if failed == nil {
+			failed = fmt.Errorf("%s has no address", host)
+		}
+		return nil, failed
+	}
+	return found, nil
+}
+
+// zonesOf returns the zones of names, by name.
+func zonesOf(ctx context.Context, names []string, zone func(context.Context, string) (string, error)) (map[string]string, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	found := make([]string, len(names))
+	err := concurrently(ctx, len(names), func(i int) (err error) {
+		if found[i], err = zone(ctx, names[i]); err != nil {
+			return fmt.Errorf("%s: %w", names[i], err)
+		}
+		if found[i], err = CanonicalName(found[i]); err == nil && !isWithin(names[i], found[i]) {
+			err = fmt.Errorf("%w: %s is not in %s", ErrNoZone, names[i], quote(found[i]))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	zones := make(map[string]string, len(names))
+	for i, name := range names {
+		zones[name] = found[i]
+	}
+	return zones, nil
+}
+
+// host returns the host of an address, without the port of DNS.
+func host(address string) string { return strings.TrimSuffix(address, ":53") }
