@@ -1,12 +1,14 @@
 // Package dnstxt is what the challenges have in common that are fulfilled with
 // TXT records: dns-01, dns-account-01 and dns-persist-01.
 //
-// A [Provider] adds records to zones; one for an API of your own is a single
-// method. It is given to the Solver of package dns01 or dnsaccount01, which does
-// the rest.
+// A [Provider] adds records to zones. [FromLibDNS] makes one of any provider for
+// libdns, and one for an API of your own is a single method. It is given to the
+// Solver of package dns01 or dnsaccount01, which does the rest with what is here:
 //
-// A [Set] keeps the records of a program, so that orders which want the same
-// record share it, and none takes away what another one needs.
+//   - A [Set] keeps the records of a program, so that orders which want the same
+//     record share it, and none takes away what another one needs.
+//   - A [Propagation] waits until records can be seen, where a CA looks.
+//   - A [Resolver] finds the zone that a name is in, and follows aliases.
 package dnstxt
 
 import (

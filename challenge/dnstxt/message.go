@@ -77,8 +77,8 @@ type record struct {
 
 // Why a message is not taken for an answer.
 var (
-	errForeign = errors.New("it answers another query")                           //nolint:gochecknoglobals // a constant, but for its type
-	errCase    = errors.New("it repeats the question in another case of letters") //nolint:gochecknoglobals // as above
+	errForeign = errors.New("it answers another query")
+	errCase    = errors.New("it repeats the question in another case of letters")
 )
 
 // parse reads the answer to q. An error that is errForeign says that the message

@@ -12,7 +12,7 @@ const (
 	defaultBudget   = 2 * time.Minute
 	firstInterval   = 500 * time.Millisecond
 	longestInterval = 10 * time.Second
-	maxSilence      = 3                // rounds in which nobody answers
+	maxSilence      = 15 * time.Second // in which nobody answers
 	downTime        = 30 * time.Second // for which a server that did not answer is left alone
 )
 
@@ -157,7 +157,7 @@ type lookFunc func(context.Context, wish) view
 
 // wait looks, at growing intervals, until there is nothing left to look for.
 func (w *watch) wait(ctx context.Context, wishes []wish, look lookFunc) error {
-	silent := 0
+	answered := time.Now()
 	var last []view // of the last round that ctx did not cut short
 	for interval := firstInterval; ; interval = min(interval*3/2, longestInterval) {
 		open := w.round(ctx, wishes, look)
@@ -167,13 +167,13 @@ func (w *watch) wait(ctx context.Context, wishes []wish, look lookFunc) error {
 		if last == nil || ctx.Err() == nil {
 			last = open
 		}
-		if silent++; slices.ContainsFunc(open, view.isAnswered) {
-			silent = 0
-		} else {
-			clear(w.down) // all get another chance
-		}
-		if silent == maxSilence {
+		switch {
+		case slices.ContainsFunc(open, view.isAnswered):
+			answered = time.Now()
+		case time.Since(answered) > maxSilence:
 			return notVisible(ErrNoAnswer, last)
+		default:
+			clear(w.down) // all get another chance
 		}
 		if err := pause(ctx, interval); err != nil {
 			return notVisible(err, last)

@@ -2,6 +2,7 @@ package dnstxt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,18 +25,21 @@ type finding struct {
 	server string
 	owner  string   // of the values
 	values []string // that are there
-	err    error    // there is no answer
+	err    error    // there is no answer, or aliases that lead nowhere
 }
+
+// isAnswer reports whether the server has said what is, or is not, there.
+func (f finding) isAnswer() bool { return f.err == nil || errors.Is(f.err, ErrAlias) }
 
 // isFulfilled reports whether a server has what is wished for, and no other
 // server says otherwise.
 func (v view) isFulfilled() bool {
-	return v.seen > 0 && !slices.ContainsFunc(v.findings, func(f finding) bool { return f.err == nil })
+	return v.seen > 0 && !slices.ContainsFunc(v.findings, finding.isAnswer)
 }
 
 // isAnswered reports whether there was an answer at all.
 func (v view) isAnswered() bool {
-	return v.seen > 0 || slices.ContainsFunc(v.findings, func(f finding) bool { return f.err == nil })
+	return v.seen > 0 || slices.ContainsFunc(v.findings, finding.isAnswer)
 }
 
 func (v *view) add(other view) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -154,12 +153,15 @@ func zonesOf(ctx context.Context, names []string, zone func(context.Context, str
 	found := make([]string, len(names))
 	err := concurrently(ctx, len(names), func(i int) (err error) {
 		if found[i], err = zone(ctx, names[i]); err != nil {
-			return fmt.Errorf("%s: %w", names[i], err)
+			return err
 		}
-		if found[i], err = CanonicalName(found[i]); err == nil && !isWithin(names[i], found[i]) {
-			err = fmt.Errorf("%w: %s is not in %s", ErrNoZone, names[i], quote(found[i]))
+		if found[i], err = CanonicalName(found[i]); err != nil {
+			return fmt.Errorf("the zone of %s: %w", names[i], err)
 		}
-		return err
+		if !isWithin(names[i], found[i]) {
+			return fmt.Errorf("%w: %s is not in %s", ErrNoZone, names[i], quote(found[i]))
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -170,6 +172,3 @@ func zonesOf(ctx context.Context, names []string, zone func(context.Context, str
 	}
 	return zones, nil
 }
-
-// host returns the host of an address, without the port of DNS.
-func host(address string) string { return strings.TrimSuffix(address, ":53") }
