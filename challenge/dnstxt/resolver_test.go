@@ -149,7 +149,7 @@ func TestFollow(t *testing.T) {
 		if _, err := r.Follow(t.Context(), "*"); !errors.Is(err, dnstxt.ErrInvalidName) {
 			t.Error(err)
 		}
-		if _, err := new(dnstxt.Resolver).Follow(ended(t), name); !errors.Is(err, context.Canceled) {
+		if _, err := r.Follow(ended(t), name); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
