@@ -150,7 +150,7 @@ func (s *Server) makeAuthorization(c *call, k authzKey) *authorization {
 		a.status, a.expires = statusValid, time.Now().Add(s.opts.authorizationLifetime())
 	} else {
 		for _, typ := range s.challengeTypes(k) {
-			ch := &challenge{id: randomID(9), authz: a, typ: typ, token: randomID(32), status: statusPending}
+			ch := &challenge{id: randomID(9), authz: a, typ: typ, token: randomID(32), second: randomID(16), status: statusPending}
 			a.challenges = append(a.challenges, ch)
 			s.challenges[ch.id] = ch
 		}

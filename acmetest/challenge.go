@@ -23,6 +23,7 @@ type challenge struct {
 	authz     *authorization
 	typ       string
 	token     string
+	second    string // of types whose token is in parts: token-part1 of a mail, or an id-chal
 	status    string
 	validated time.Time
 	problem   *Problem
@@ -48,6 +49,7 @@ func (ch *challenge) page(s *Server, base string) map[string]any {
 	if ch.problem != nil {
 		p["error"] = ch.problem
 	}
+	ch.addMembers(p)
 	maps.Copy(p, s.opts.ChallengeFields[ch.typ])
 	return p
 }
@@ -65,7 +67,9 @@ func (s *Server) challengeTypes(k authzKey) []string {
 	case k.identifier.Type == typeIP:
 		unfit = []string{typeDNS01} // RFC 8738 §7
 	}
-	return slices.DeleteFunc(slices.Clone(types), func(t string) bool { return slices.Contains(unfit, t) })
+	return slices.DeleteFunc(slices.Clone(types), func(t string) bool {
+		return slices.Contains(unfit, t) || !fits(t, k.identifier.Type)
+	})
 }
 
 // challenge is the challenge resource: POST-as-GET and the client's response (§7.5.1). It takes the lock itself, because a
@@ -138,7 +142,12 @@ func (s *Server) respondTo(c *call, ch *challenge) *refusal {
 		Token:            ch.token,
 		KeyAuthorization: ch.token + "." + c.account.thumbprint, // §8.1, with the key of this moment
 		AccountURL:       c.account.url(c.base),
+		Thumbprint:       c.account.thumbprint,
+		Challenge:        ch.served(s, c.base),
 		Response:         json.RawMessage(bytes.Clone(c.jws.payload)),
+	}
+	if ch.typ == typeEmailReply00 {
+		ch.validation.MailToken = ch.second
 	}
 	s.validating = append(s.validating, ch)
 	return nil

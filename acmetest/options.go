@@ -40,7 +40,8 @@ type Options struct {
 	OmitFromDirectory []string
 
 	// ChallengeTypes are the types offered, in this order. Nil: http-01, dns-01 and tls-alpn-01. Whatever is set, wildcards
-	// are not offered http-01 and tls-alpn-01, nor IP addresses dns-01 (RFC 8738 §7).
+	// are not offered http-01 and tls-alpn-01, nor IP addresses dns-01 (RFC 8738 §7), and email-reply-00, tkauth-01, bp-nodeid-00
+	// and device-attest-01 are offered for the identifier types that they are for.
 	ChallengeTypes []string
 
 	// ChallengeFields adds members to the challenge objects of a type, for challenge types that have more than a token.
@@ -139,12 +140,17 @@ type Validation struct {
 	Identifier Identifier // never with "*."
 	Wildcard   bool       // the order asked for "*." and Identifier
 	Type       string     // the challenge type, "http-01"
-	Token      string
+	Token      string     // of bp-nodeid-00 its token-chal
 
-	// KeyAuthorization is what the client must prove to know (§8.1).
+	// KeyAuthorization is what the client must prove to know (§8.1), where the token is all of it.
 	KeyAuthorization string
 
+	// MailToken is the part of the token that [Server.ChallengeMails] has, of email-reply-00 (RFC 8823 §3).
+	MailToken string
+
 	AccountURL string
+	Thumbprint string          // of the account key (RFC 7638)
+	Challenge  json.RawMessage // the challenge object, as it was served
 	Response   json.RawMessage // the payload of the client's response, usually {}
 }
 
