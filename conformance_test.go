@@ -32,6 +32,7 @@ func conformant() []document {
 		{"8657-", "RFC 8657 (CAA accounturi and validationmethods)"},
 		{"9891-", "RFC 9891 (bp-nodeid-00)"},
 		{"devattest-", "draft-ietf-acme-device-attest (device-attest-01)"},
+		{"dnsacct-", "draft-ietf-acme-dns-account-label-03 (dns-account-01)"},
 	}
 }
 

@@ -3,6 +3,7 @@ package dnstxt
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -30,4 +31,22 @@ func concurrently(ctx context.Context, n int, f func(i int) error) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// forEach calls f for each name, once, and returns the results by name.
+func forEach(ctx context.Context, names []string, f func(context.Context, string) (string, error)) (map[string]string, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	found := make([]string, len(names))
+	err := concurrently(ctx, len(names), func(i int) (err error) {
+		found[i], err = f(ctx, names[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	results := make(map[string]string, len(names))
+	for i, name := range names {
+		results[name] = found[i]
+	}
+	return results, nil
 }

@@ -149,26 +149,18 @@ func (r *Resolver) addressesOf(ctx context.Context, host string) ([]string, erro
 
 // zonesOf returns the zones of names, by name.
 func zonesOf(ctx context.Context, names []string, zone func(context.Context, string) (string, error)) (map[string]string, error) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	found := make([]string, len(names))
-	err := concurrently(ctx, len(names), func(i int) (err error) {
-		if found[i], err = zone(ctx, names[i]); err != nil {
-			return err
+	return forEach(ctx, names, func(ctx context.Context, name string) (string, error) {
+		found, err := zone(ctx, name)
+		if err != nil {
+			return "", err
 		}
-		if found[i], err = CanonicalName(found[i]); err != nil {
-			return fmt.Errorf("the zone of %s: %w", names[i], err)
+		found, err = CanonicalName(found)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("the zone of %s: %w", name, err)
+		case !isWithin(name, found):
+			return "", fmt.Errorf("%w: %s is not in %s", ErrNoZone, name, quote(found))
 		}
-		if !isWithin(names[i], found[i]) {
-			return fmt.Errorf("%w: %s is not in %s", ErrNoZone, names[i], quote(found[i]))
-		}
-		return nil
+		return found, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	zones := make(map[string]string, len(names))
-	for i, name := range names {
-		zones[name] = found[i]
-	}
-	return zones, nil
 }

@@ -1,0 +1,79 @@
+package dnstxt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-aa0b9f56/acme"
+)
+
+// A Publication says how records are published. It has the fields that the
+// Solvers have in common; their documentation is here.
+type Publication struct {
+	// Provider adds the records. It is required.
+	Provider Provider
+
+	// TTL is how long resolvers may keep them. Zero leaves it to the provider.
+	TTL time.Duration
+
+	// Alias returns where a record is to be written that the server will look for
+	// at name, if that is an alias: [Aliases] knows it beforehand, and
+	// [Resolver.Follow] looks it up. Nil: at name itself.
+	Alias func(ctx context.Context, name string) (string, error)
+
+	// Ready returns when the server may look for the records, which have the names
+	// that it will ask for, or an error if it had better not. Nil: it waits until
+	// all servers of the zones have them, two minutes at most, as does the Wait of
+	// a zero [Propagation]; a Wait of another one, [Delay] and [NoWait] can be here.
+	Ready func(ctx context.Context, recs []Record) error
+}
+
+// Publish adds records to the set, at the place where the server will find them,
+// and waits until it can. The cleanup is that of [Set.Append]. It is for Solvers:
+// records have the names that the server will ask for.
+func (s *Set) Publish(ctx context.Context, how Publication, recs []Record) (acme.Cleanup, error) {
+	if how.Provider == nil {
+		return nil, errors.New("no Provider is set")
+	}
+	recs, err := canonical(recs)
+	if err != nil {
+		return nil, err
+	}
+	written, err := how.written(ctx, recs)
+	if err != nil {
+		return nil, err
+	}
+	cleanup, err := s.Append(ctx, how.Provider, written)
+	if err != nil {
+		return cleanup, err
+	}
+	ready := how.Ready
+	if ready == nil {
+		ready = new(Propagation).Wait
+	}
+	if err = ready(ctx, recs); err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", acme.ErrCheckFailed, err)
+	}
+	return cleanup, err
+}
+
+// written returns the records as they are to be written.
+func (how Publication) written(ctx context.Context, recs []Record) ([]Record, error) {
+	written := make([]Record, len(recs))
+	names := make([]string, len(recs))
+	for i, r := range recs {
+		names[i] = r.Name
+		r.TTL = how.TTL
+		written[i] = r
+	}
+	if how.Alias == nil {
+		return written, nil
+	}
+	targets, err := forEach(ctx, names, how.Alias)
+	for i, name := range names {
+		written[i].Name = targets[name]
+	}
+	return written, err
+}
