@@ -1595,9 +1595,9 @@ func TestDirectoryMembers(t *testing.T) {
 		}
 		// A base for renewal information with and without a slash at its end.
 		f.fault(acmetest.FaultAlways(acmetest.KindDirectory, acmetest.EditJSON(func(m map[string]any) { m["renewalInfo"] = m["renewalInfo"].(string) + "/" })))
-		_, _ = f.newClient().RenewalInfo(t.Context(), "a.b") // no such certificate
+		_, _ = f.newClient().RenewalInfo(t.Context(), "AQ.AQ") // no such certificate
 		last := f.ca.Requests()[len(f.ca.Requests())-1]
-		if last.URL != d.RenewalInfoURL+"/a.b" {
+		if last.URL != d.RenewalInfoURL+"/AQ.AQ" {
 			t.Errorf("asked %s", last.URL)
 		}
 	})
@@ -2162,7 +2162,7 @@ func TestReplacesIsAdvice(t *testing.T) {
 				f := newFixture(t, acmetest.Options{})
 				f.fault(acmetest.FaultAlways(acmetest.KindNewOrder, tt.fault))
 				req := f.request("a.example.com")
-				req.OrderRequest.Replaces = "a.b"
+				req.OrderRequest.Replaces = "AQ.AQ"
 				_, err := f.account.Obtain(t.Context(), req)
 				_ = problemIn(t, err)
 				var sent []bool

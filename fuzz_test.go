@@ -1,6 +1,8 @@
 package acme
 
 import (
+	"crypto/x509"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -74,9 +76,29 @@ func FuzzAccount(f *testing.F) {
 
 func FuzzRenewalInfo(f *testing.F) {
 	f.Add([]byte(`{"suggestedWindow":{"start":"2025-01-02T04:00:00Z","end":"2025-01-03T04:00:00Z"}}`))
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		var r RenewalInfo
-		_ = r.decode(data) // no panic is all
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var i RenewalInfo
+		if i.decode(data) != nil {
+			return
+		}
+		if m := i.Moment("x"); i.End.After(i.Start) && i.End.Sub(i.Start) < math.MaxInt64 && (m.Before(i.Start) || !m.Before(i.End)) {
+			t.Errorf("%v is not between %v and %v", m, i.Start, i.End)
+		}
+	})
+}
+
+func FuzzCertID(f *testing.F) {
+	f.Add("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE")
+	f.Add("AQ==.AQ")
+	f.Add("0A.00000")
+	f.Fuzz(func(t *testing.T, text string) {
+		keyID, serial, err := CertID(text).Parse()
+		if err != nil {
+			return
+		}
+		if id, err := NewCertID(&x509.Certificate{AuthorityKeyId: keyID, SerialNumber: serial}); string(id) != text || err != nil {
+			t.Errorf("%q became %q, %v", text, id, err)
+		}
 	})
 }
 

@@ -2,7 +2,6 @@ package acme
 
 import (
 	"encoding/asn1"
-	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -195,8 +194,7 @@ func checkEndpointID(uri string) error {
 // checkDER checks a value that is DER as base64url (RFC 9448 §3).
 func checkDER(value string) error {
 	var v asn1.RawValue
-	der, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err == nil && isBase64URL(value) { // no line breaks, which the decoder lets pass
+	if der, err := decodeBase64URL(value); err == nil {
 		if rest, err := asn1.Unmarshal(der, &v); err == nil && len(rest) == 0 && v.Tag == asn1.TagSequence && v.Class == asn1.ClassUniversal {
 			return nil
 		}

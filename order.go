@@ -43,7 +43,8 @@ type OrderRequest struct {
 	// Profile asks for one of Directory.Meta.Profiles (draft-ietf-acme-profiles).
 	Profile string
 
-	// Replaces names the certificate that is to be replaced (RFC 9773 §5).
+	// Replaces names the certificate that is to be replaced (RFC 9773 §5). It is
+	// not sent to a server that has no renewal information.
 	Replaces CertID
 
 	// Extra has members for extensions that have no field here.
@@ -66,6 +67,9 @@ func (r *OrderRequest) body(ids []Identifier) (map[string]any, error) {
 		body["profile"] = r.Profile
 	}
 	if r.Replaces != "" {
+		if _, _, err := r.Replaces.Parse(); err != nil {
+			return nil, err
+		}
 		body["replaces"] = r.Replaces
 	}
 	for name, v := range r.Extra {
@@ -199,6 +203,9 @@ func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error
 	dir, err := a.client.Directory(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if dir.RenewalInfoURL == "" {
+		delete(body, "replaces") // RFC 9773 §5
 	}
 	o, resp, err := call[Order](ctx, a, OpNewOrder, dir.NewOrderURL, body)
 	if err != nil {

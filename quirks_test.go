@@ -480,7 +480,7 @@ func TestServerQuirks(t *testing.T) {
 		{"Buypass: renewal information without Retry-After", acmetest.Options{}, func(t *testing.T, f *fixture) {
 			f.fault(acmetest.FaultAlways(acmetest.KindRenewalInfo, acmetest.Fault{Status: 200, Header: http.Header{"Retry-After": nil},
 				Body: []byte(`{"suggestedWindow":{"start":"2025-01-02T04:00:00Z","end":"2025-01-03T04:00:00Z"}}`)}))
-			if info, err := f.client.RenewalInfo(t.Context(), "a.b"); err != nil || !info.RetryAfter.IsZero() {
+			if info, err := f.client.RenewalInfo(t.Context(), "AQ.AQ"); err != nil || !info.RetryAfter.Equal(time.Now().Add(6*time.Hour)) {
 				t.Errorf("got %+v, %v", info, err)
 			}
 		}},

@@ -3,7 +3,6 @@ package acme
 import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -60,7 +59,7 @@ func CSRExtensions(ids []Identifier) ([]pkix.Extension, error) {
 			if slices.ContainsFunc(extensions, func(e pkix.Extension) bool { return e.Id.String() == at }) {
 				return nil, wrap(fmt.Errorf("%w: a certificate has one %s", ErrInvalidIdentifier, id.Type), "CSR")
 			}
-			der, _ := base64.RawURLEncoding.DecodeString(id.Value) // as was checked
+			der, _ := decodeBase64URL(id.Value) // as was checked
 			extensions = append(extensions, pkix.Extension{Id: objectID(at), Value: der})
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -73,6 +74,15 @@ func resolve(base *url.URL, ref string) string {
 
 // base64url encodes binary members (§6.1).
 func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// decodeBase64URL decodes what base64url has encoded, and nothing else: no
+// padding, no line break, no stray bit.
+func decodeBase64URL(s string) ([]byte, error) {
+	if !isBase64URL(s) {
+		return nil, errors.New("not base64url")
+	}
+	return base64.RawURLEncoding.Strict().DecodeString(s)
+}
 
 // isBase64URL reports whether s is not empty and has only characters of the
 // base64url alphabet, without padding (§6.1).

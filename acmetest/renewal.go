@@ -54,6 +54,9 @@ func (s *Server) renewalInfo(c *call) (*answer, *refusal) {
 	if cert == nil {
 		return nil, notFound(c.url)
 	}
+	if time.Now().After(cert.leaf.NotAfter) {
+		return nil, violation(http.StatusNotFound, "malformed", "the certificate has expired (RFC 9773 §4.3)")
+	}
 	start, end := middleOfLastThird(cert.leaf.NotBefore, cert.leaf.NotAfter)
 	if window != nil {
 		start, end = window(cert.leaf)
@@ -75,6 +78,9 @@ func middleOfLastThird(notBefore, notAfter time.Time) (start, end time.Time) {
 func (s *Server) checkReplaces(o *order) *refusal {
 	if o.replaces == "" {
 		return nil
+	}
+	if s.opts.omits(string(KindRenewalInfo)) {
+		return malformed("replaces, where the directory has no renewalInfo (RFC 9773 §5)")
 	}
 	if r := checkRenewalID(o.replaces); r != nil {
 		return r

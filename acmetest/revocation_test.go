@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-aa0b9f56/acme/acmetest"
@@ -112,6 +113,29 @@ func TestRenewalInfo(t *testing.T) {
 	if res := c.post(t, renewalInfo+"/"+certID(leaf), nil); res.status != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", res.status)
 	}
+}
+
+// Whoever asks about a certificate that has expired breaks RFC 9773 §4.3, as does an order with replaces where the directory
+// has no renewalInfo (§5 there).
+func TestRenewalViolations(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, c := setup(t, acmetest.Options{CertificateLifetime: time.Hour, PreValidated: true})
+		c.issue(t, "example.com")
+		ask := c.url(t, "renewalInfo") + "/" + certID(s.Issued()[0])
+		if res := c.get(t, ask); res.status != http.StatusOK {
+			t.Errorf("got %d", res.status)
+		}
+		pause(t, time.Hour+time.Second)
+		if res := c.get(t, ask); res.status != http.StatusNotFound || len(s.Violations()) != 1 {
+			t.Errorf("got %d, %v", res.status, s.Violations())
+		}
+		s.Update(func(o *acmetest.Options) { o.OmitFromDirectory = []string{"renewalInfo"} })
+		c.refused(t, http.StatusBadRequest, "malformed", c.url(t, "newOrder"), m{"identifiers": identifiers("example.com"), "replaces": certID(s.Issued()[0])})
+		if len(s.Violations()) != 2 {
+			t.Errorf("got %v", s.Violations())
+		}
+	})
 }
 
 // certID is RFC 9773 §4.1, taken from the DER of the certificate.
