@@ -70,6 +70,7 @@
 //
 // Where a section is obeyed; all but those named otherwise are of RFC 8555.
 //
+//	§4.3.3            Client.RenewalInfo
 //	§6.2              Account.URL
 //	§6.3              Account.Post
 //	§7.1.1            Client.Directory
@@ -94,4 +95,5 @@
 //	§11.1             Client.NewAccount
 //	RFC 9448 §3       CSRExtensions
 //	RFC 9773 §4.2     Client.RenewalInfo
+//	RFC 9773 §4.3     Client.UpdateRenewal
 package acme
