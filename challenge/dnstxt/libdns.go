@@ -34,7 +34,7 @@ func FromLibDNS[R any](p LibDNS[R], record func(name, text string, ttl time.Dura
 	zone func(ctx context.Context, name string) (string, error),
 ) Provider {
 	if zone == nil {
-		zone = new(Resolver).Zone
+		zone = new(Resolver).Zone // one that remembers
 	}
 	return &fromLibDNS[R]{p: p, record: record, read: read, zone: zone, locks: make(map[string]chan struct{})}
 }
@@ -77,26 +77,13 @@ type addition[R any] struct {
 
 // Append implements [Provider].
 func (f *fromLibDNS[R]) Append(ctx context.Context, recs []Record) (Remove, error) {
-	names := make([]string, len(recs))
-	for i, r := range recs {
-		var err error
-		if names[i], err = CanonicalName(r.Name); err != nil {
-			return nil, err
-		}
-	}
-	zones, err := zonesOf(ctx, names, f.zone)
+	changes, err := Changes(ctx, recs, f.zone)
 	if err != nil {
 		return nil, err
 	}
-	var all []*addition[R]
-	index := make(map[string]*addition[R])
-	for i, r := range recs {
-		zone := zones[names[i]]
-		if index[zone] == nil {
-			index[zone] = &addition[R]{f: f, zone: zone}
-			all = append(all, index[zone])
-		}
-		index[zone].recs = append(index[zone].recs, r)
+	all := make([]*addition[R], len(changes))
+	for i, c := range changes {
+		all[i] = &addition[R]{f: f, zone: c.Zone, recs: c.Records}
 	}
 	err = concurrently(ctx, len(all), func(i int) error {
 		all[i].err = all[i].append(ctx)
@@ -127,7 +114,7 @@ func (a *addition[R]) append(ctx context.Context) error {
 // newRecord makes a record for the provider.
 func (a *addition[R]) newRecord(r Record, ttl time.Duration) R {
 	name, _ := CanonicalName(r.Name) // it was before
-	return a.f.record(relativeName(name, a.zone), r.Value, ttl)
+	return a.f.record(RelativeName(name, a.zone), r.Value, ttl)
 }
 
 // keep remembers what the provider returned of our records. Some return others

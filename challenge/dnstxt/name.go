@@ -60,8 +60,10 @@ func isWithin(name, zone string) bool {
 	return name == zone || zone == "." || strings.HasSuffix(name, "."+zone)
 }
 
-// relativeName returns a canonical name relative to its zone, "@" for the apex.
-func relativeName(name, zone string) string {
+// RelativeName returns a canonical name relative to its canonical zone, as many
+// interfaces want it: without the zone and the dot before it, and "@" for the
+// apex.
+func RelativeName(name, zone string) string {
 	if name == zone {
 		return "@"
 	}

@@ -59,3 +59,16 @@ func TestStrings(t *testing.T) {
 		}
 	}
 }
+
+func TestRelativeName(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, zone, want string }{
+		{"_acme-challenge.www.example.com.", "example.com.", "_acme-challenge.www"},
+		{"example.com.", "example.com.", "@"},
+		{"notexample.com.", "example.com.", "notexample.com."},
+	} {
+		if got := dnstxt.RelativeName(tt.name, tt.zone); got != tt.want {
+			t.Errorf("%s in %s: %q", tt.name, tt.zone, got)
+		}
+	}
+}

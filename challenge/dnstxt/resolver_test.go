@@ -104,6 +104,8 @@ func TestNoZone(t *testing.T) {
 			{"no answer", silent, dnstxt.ErrNoAnswer, []string{"no answer within 3s over udp"}},
 			{"the root's SOA", authoritySOA("."), dnstxt.ErrNoZone, nil},
 			{"the SOA of a name that is not above", authoritySOA("example.net."), dnstxt.ErrNoZone, nil},
+			{"a referral", authorityNS("example.com."), dnstxt.ErrNoZone, []string{"example.com. is delegated to other servers"}},
+			{"a referral to the root", authorityNS("."), dnstxt.ErrNoZone, []string{"no name above it"}},
 			{"the SOA of a name below", authoritySOA("x._acme-challenge.example.com."), dnstxt.ErrNoZone, nil},
 		} {
 			w.servers[resolverAddress] = tt.answer
@@ -122,6 +124,16 @@ func authoritySOA(owner string) handler {
 		return reply(query, func(_ *dnsmessage.Header, b *dnsmessage.Builder, _ dnsmessage.Question) {
 			_ = b.StartAuthorities()
 			(&zone{apex: "example."}).soa(b, owner)
+		})
+	}
+}
+
+// authorityNS is a server that refers to others.
+func authorityNS(owner string) handler {
+	return func(_ string, query []byte) [][]byte {
+		return reply(query, func(_ *dnsmessage.Header, b *dnsmessage.Builder, _ dnsmessage.Question) {
+			_ = b.StartAuthorities()
+			_ = b.NSResource(resource(owner, dnsmessage.TypeNS), dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.example.")})
 		})
 	}
 }

@@ -51,6 +51,9 @@ func (r *Resolver) findZone(ctx context.Context, name string) (string, error) {
 		if zone := a.zone(at); zone != "" {
 			return zone, nil
 		}
+		if cut := a.referral(at); cut != "" {
+			return "", fmt.Errorf("%w of %s is here: %s is delegated to other servers, and who was asked asks nobody else", ErrNoZone, name, cut)
+		}
 	}
 	return "", fmt.Errorf("%w has %s: no name above it has an SOA record", ErrNoZone, name)
 }
@@ -67,6 +70,17 @@ func (a *answer) zone(name string) string {
 	}
 	for _, r := range a.authority {
 		if r.kind == dnsmessage.TypeSOA && r.owner != "." && isWithin(name, r.owner) {
+			return r.owner
+		}
+	}
+	return ""
+}
+
+// referral returns the name at which an answer refers to other servers, as those
+// answer that have the zone above it and do not recurse, or "".
+func (a *answer) referral(name string) string {
+	for _, r := range a.authority {
+		if len(a.records) == 0 && r.kind == dnsmessage.TypeNS && r.owner != "." && isWithin(name, r.owner) {
 			return r.owner
 		}
 	}
@@ -145,22 +159,4 @@ func (r *Resolver) addressesOf(ctx context.Context, host string) ([]string, erro
 		return nil, failed
 	}
 	return found, nil
-}
-
-// zonesOf returns the zones of names, by name.
-func zonesOf(ctx context.Context, names []string, zone func(context.Context, string) (string, error)) (map[string]string, error) {
-	return forEach(ctx, names, func(ctx context.Context, name string) (string, error) {
-		found, err := zone(ctx, name)
-		if err != nil {
-			return "", err
-		}
-		found, err = CanonicalName(found)
-		switch {
-		case err != nil:
-			return "", fmt.Errorf("the zone of %s: %w", name, err)
-		case !isWithin(name, found):
-			return "", fmt.Errorf("%w: %s is not in %s", ErrNoZone, name, quote(found))
-		}
-		return found, nil
-	})
 }
