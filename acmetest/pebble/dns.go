@@ -82,6 +82,10 @@ func (n *names) records(owner string, kind uint16) []dns.RR {
 		if zone := soa(owner); key(zone.Hdr.Name) == key(owner) {
 			records = append(records, zone)
 		}
+	case dns.TypeNS:
+		if zone := soa(owner); key(zone.Hdr.Name) == key(owner) {
+			records = append(records, &dns.NS{Hdr: header(owner, dns.TypeNS), Ns: zone.Ns})
+		}
 	case dns.TypeTXT:
 		for _, value := range n.txt[key(owner)] {
 			records = append(records, &dns.TXT{Hdr: header(owner, dns.TypeTXT), Txt: pieces(value)})
@@ -225,5 +229,7 @@ func (s *Server) SetCNAME(name, target string) {
 // DNSAddr is the address of the DNS server that challenges are validated
 // with, on TCP and UDP. A client that looks up its own records asks there. A
 // name without records of a type is answered with no error and, like a real
-// one, with the SOA record of its zone, which is the last two labels.
+// one, with the SOA record of its zone, which is the last two labels. The server
+// of each zone is localhost: a client that asks the zones' servers is to be led
+// here from port 53.
 func (s *Server) DNSAddr() string { return s.dnsAddr }
