@@ -86,15 +86,15 @@ func TestChallengeAnswer(t *testing.T) {
 		{acme.HTTP01, nil, `{}`},
 		{acme.DNS01, nil, `{}`},
 		{acme.TLSALPN01, nil, `{}`},
-		{acme.DeviceAttest01, map[string]string{"attObj": "o2NmbXQ"}, `{"attObj":"o2NmbXQ"}`},
-		{acme.TKAuth01, json.RawMessage(`{"tkauth":"a.b.c"}`), `{"tkauth":"a.b.c"}`},
+		{"example-01", map[string]string{"attObj": "o2NmbXQ"}, `{"attObj":"o2NmbXQ"}`}, // as of device-attest-01
+		{"example-02", json.RawMessage(`{"tkauth":"a.b.c"}`), `{"tkauth":"a.b.c"}`},    // as of tkauth-01
 	} {
 		t.Run(string(tt.kind), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{
 					Validate:       failing(),
 					ValidationTime: 2 * time.Second,
-					ChallengeTypes: []string{"http-01", "dns-01", "tls-alpn-01", "device-attest-01", "tkauth-01"},
+					ChallengeTypes: []string{"http-01", "dns-01", "tls-alpn-01", "example-01", "example-02"},
 				})
 				var chosen []string
 				solver := always(tt.kind).(testSolver)
