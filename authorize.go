@@ -150,7 +150,7 @@ func (w *authorizer) choose(t *task) bool {
 func (w *authorizer) chooseOf(t *task, eligible func(*Challenge) bool) bool {
 	for i, s := range w.solvers {
 		for _, c := range t.offered {
-			if !eligible(c) {
+			if !eligible(c) || !c.suits(t.authz.Identifier) {
 				continue
 			}
 			attempt := newAttempt(w.account, t.authz, c)

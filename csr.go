@@ -42,6 +42,9 @@ func (a *Account) checkCSR(der []byte, ids []Identifier) error {
 	if a.key.isKey(csr.PublicKey) {
 		return ErrAccountKeyInCSR
 	}
+	if err := checkOnionKey(csr.PublicKey, ids); err != nil {
+		return err
+	}
 	have := sanIdentifiers(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.Extensions)
 	have = append(inForm(have, ids), commonName(csr.Subject.CommonName, ids)...)
 	if missing := missingFrom(have, nameable(ids)); len(missing) > 0 {

@@ -2564,3 +2564,34 @@ func TestNormalize(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// Members of extensions go into the finalize request, made anew for each.
+func TestFinalizeExtra(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{Extensions: []string{"x1", "x2"}})
+		req := f.request("a.example.com")
+		req.FinalizeExtra = func(_ context.Context, ids []acme.Identifier) (map[string]any, error) {
+			return map[string]any{"x1": ids[0].Value, "x2": nil}, nil
+		}
+		if _, err := f.account.Obtain(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		body := objectOf(t, f.only(acmetest.KindFinalize).Payload)
+		if len(body) != 3 || string(body["x1"]) != `"a.example.com"` || string(body["x2"]) != "null" || len(body["csr"]) < 100 {
+			t.Errorf("%s", body)
+		}
+		f.ca.Reset()
+		errNo := errors.New("no")
+		req.FinalizeExtra = func(context.Context, []acme.Identifier) (map[string]any, error) { return nil, errNo }
+		if _, err := f.account.Obtain(t.Context(), req); !errors.Is(err, errNo) || f.ca.Count(acmetest.KindFinalize) != 0 {
+			t.Errorf("%v, %d requests", err, f.ca.Count(acmetest.KindFinalize))
+		}
+		o := &acme.Order{URL: "https://ca.test/order/1", FinalizeURL: "https://ca.test/finalize/x", Identifiers: acme.DNS("a.example.com")}
+		for _, extra := range [][]map[string]any{{{"csr": 1}}, {{"x1": 1}, {"x1": 2}}} {
+			_, err := f.account.FinalizeOrder(t.Context(), o, csrFor(t, f.certKey, "", []string{"a.example.com"}), extra...)
+			if !errors.Is(err, acme.ErrInvalidOrderRequest) || f.ca.Count(acmetest.KindFinalize) != 0 {
+				t.Errorf("%v: %v", extra, err)
+			}
+		}
+	})
+}

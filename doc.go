@@ -96,4 +96,5 @@
 //	RFC 9448 §3       CSRExtensions
 //	RFC 9773 §4.2     Client.RenewalInfo
 //	RFC 9773 §4.3     Client.UpdateRenewal
+//	RFC 9799 §6.4     Account.FinalizeOrder
 package acme

@@ -32,6 +32,7 @@ const (
 	ErrNoCSR               ClientError = "CertificateRequest.CSR is nil: use NewCSR or a function of your own"
 	ErrCSRMismatch         ClientError = "the CSR does not match the order"
 	ErrAccountKeyInCSR     ClientError = "the CSR holds the account key: a certificate needs a key of its own (§11.1)"
+	ErrOnionKeyInCSR       ClientError = "the CSR holds the key of an onion name: a certificate needs a key of its own (RFC 9799 §3.2)"
 )
 
 // What stands in the way of a validation, found before the server was asked for it.

@@ -141,6 +141,9 @@ func normalizeName(name string) (string, error) {
 	if strings.HasSuffix(ascii, ".") { // idna lets one pass
 		return "", fmt.Errorf("no domain name: an empty label at its end")
 	}
+	if err := checkOnion(ascii); err != nil {
+		return "", err
+	}
 	if wildcard {
 		ascii = "*." + ascii
 	}

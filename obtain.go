@@ -25,6 +25,10 @@ type CertificateRequest struct {
 	// is taken up after a restart, to check the certificate against.
 	CSR func(context.Context, []Identifier) (der []byte, err error)
 
+	// FinalizeExtra makes members for extensions that the finalize request has
+	// beside the CSR, when that is made: onionCAA (RFC 9799 §6.4), say. Nil: none.
+	FinalizeExtra func(context.Context, []Identifier) (map[string]any, error)
+
 	// Solvers fulfil challenges, in order of preference. None are needed where
 	// the server asks for no challenges.
 	Solvers []Solver
@@ -183,7 +187,13 @@ func submit(ctx context.Context, a *Account, o *Order, req CertificateRequest, c
 			return nil, err
 		}
 	}
-	next, err := a.FinalizeOrder(ctx, o, der)
+	var extra map[string]any
+	if req.FinalizeExtra != nil {
+		if extra, err = req.FinalizeExtra(ctx, o.Identifiers); err != nil {
+			return nil, wrap(err, "members to finalize order %s with", o.URL)
+		}
+	}
+	next, err := a.FinalizeOrder(ctx, o, der, extra)
 	if errors.Is(err, ErrOrderNotReady) { // after all (Dogtag); if it is pending, something is left to fulfil (§7.4)
 		read, waitErr := a.WaitOrder(ctx, o.URL, StatusPending, StatusReady, StatusProcessing, StatusValid)
 		if waitErr == nil && read.Status == StatusReady {

@@ -223,6 +223,9 @@ func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error
 	if len(o.Identifiers) == 0 {
 		o.Identifiers = ids
 	}
+	if slices.ContainsFunc(ids, isOnion) {
+		a.client.log(ctx, slog.LevelWarn, "acme: certificates are published in Certificate Transparency logs, with the onion names in them (RFC 9799 §8.9)", urlAttr(o.URL))
+	}
 	a.client.log(ctx, slog.LevelInfo, "acme: order created", urlAttr(o.URL), slog.String("acme.identifiers", identifierList(o.Identifiers)))
 	emit(ctx, func(t *Trace) {
 		if t.OrderCreated != nil {
@@ -310,24 +313,34 @@ const maxFinalizes = 4
 
 // FinalizeOrder submits the CSR (§7.4), a DER-encoded PKCS #10 request for
 // exactly the order's identifiers. The CSR is checked first: ErrCSRMismatch,
-// ErrAccountKeyInCSR. The order returned is processing, or valid already; with
+// ErrAccountKeyInCSR, ErrOnionKeyInCSR. The extra members, if any, are sent beside
+// it, as extensions want it: onionCAA (RFC 9799 §6.4), say. The order returned is processing, or valid already; with
 // [Account.WaitOrder] it becomes valid.
 //
 // If the answer is lost, the order itself tells whether the request had arrived;
 // a request that had is not repeated.
-func (a *Account) FinalizeOrder(ctx context.Context, o *Order, csr []byte) (*Order, error) {
+func (a *Account) FinalizeOrder(ctx context.Context, o *Order, csr []byte, extra ...map[string]any) (*Order, error) {
 	if a.err != nil {
 		return nil, wrap(a.err, "%s", OpFinalize)
 	}
 	if err := a.checkCSR(csr, o.Identifiers); err != nil {
 		return nil, wrap(err, "%s %s", OpFinalize, o.URL)
 	}
+	body := map[string]any{"csr": base64url(csr)}
+	for _, m := range extra {
+		for name, v := range m {
+			if _, ok := body[name]; ok {
+				return nil, wrap(fmt.Errorf("%w: the member %s is there twice", ErrInvalidOrderRequest, quote(name)), "%s %s", OpFinalize, o.URL)
+			}
+			body[name] = v
+		}
+	}
 	if o.FinalizeURL == "" {
 		return nil, wrap(fmt.Errorf("%w: the order has no finalize URL", ErrMalformedResponse), "%s %s", OpFinalize, o.URL)
 	}
 	var result *Order
 	err := wait(ctx, o.URL, func(n int) (bool, state, error) {
-		read, err := a.finalize(ctx, o, csr)
+		read, err := a.finalize(ctx, o, body)
 		if err != nil && read != nil && read.Status == StatusReady && n+1 < maxFinalizes && a.client.mayRepeat(ctx, n+1, err) {
 			return false, state{status: read.Status}, nil // it had no effect
 		}
@@ -348,8 +361,8 @@ func (a *Account) FinalizeOrder(ctx context.Context, o *Order, csr []byte) (*Ord
 // finalize sends the request once. Where that leaves it open what became of it,
 // or the server says that the order is not ready, it reads the order (§7.4); if
 // the order shows no effect, it is returned together with the error.
-func (a *Account) finalize(ctx context.Context, o *Order, csr []byte) (*Order, error) {
-	sent, resp, err := call[Order](ctx, a, OpFinalize, o.FinalizeURL, map[string]any{"csr": base64url(csr)})
+func (a *Account) finalize(ctx context.Context, o *Order, body map[string]any) (*Order, error) {
+	sent, resp, err := call[Order](ctx, a, OpFinalize, o.FinalizeURL, body)
 	if err == nil {
 		sent.received(o.URL, resp)
 		return sent, nil

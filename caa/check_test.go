@@ -51,6 +51,7 @@ func TestCheck(t *testing.T) {
 		{"0 issue ca1.example.net\n0 issue ca2.example.org", plain, "ca2.example.org", "dns-01 http-01"},
 		{"0 issue ca1.example.net\n0 issue ca2.example.org", wild, "ca1.example.net", "dns-01 http-01"},
 		{"0 issue ca1.example.net\n0 issue ca2.example.org", plain, "ca3.example", "!is for a CA that is not ca3.example"},
+		{"0 Issue ca1.example.net\n", plain, "ca3.example", "!is for a CA that is not ca3.example"},
 		{"0 ISSUE CA1.Example.NET", plain, "ca1.example.net.", "dns-01 http-01"},
 		{`0 issue ";"`, plain, "example.net", "!lets nobody issue"},
 		{`0 issue ""`, plain, "example.net", "!lets nobody issue"},
@@ -136,7 +137,7 @@ func TestAdvice(t *testing.T) {
 		}
 	}
 	nameless := caa.Request{AccountURL: "https://ca.example/1"}
-	if _, err := nameless.Check("example.com", records(t, "0 issue other.example")); err == nil || !strings.Contains(err.Error(), "give the CA's names") {
+	if _, err := nameless.Check("example.com", records(t, "0 issue other.example")); err == nil || !strings.Contains(err.Error(), "caaIdentities in its directory); give the CA's names") {
 		t.Error(err)
 	}
 	if _, err := nameless.Check("example.com", nil); err != nil {
@@ -211,6 +212,8 @@ func TestRelevant(t *testing.T) {
 	}
 }
 
+const onionName = "bbcweb3hytmzhn5d532owbu6oqadra5z3ar726vq5kgwwn6aucdccrad.onion" // RFC 9799 §2
+
 func TestCheckOrder(t *testing.T) {
 	t.Parallel()
 	z := zone{broken: "broken.example", records: map[string][]caa.Record{
@@ -218,7 +221,7 @@ func TestCheckOrder(t *testing.T) {
 		"xn--bcher-kva.example": records(t, "0 issue other.example"),
 	}}
 	q := caa.Request{Identities: []string{"ca.example"}, Methods: []acme.ChallengeType{acme.DNS01}}
-	ids := append(acme.DNS("example.com", "a.Example.com.", "b.example.com", "free.example", "onion", "www.abc.onion"),
+	ids := append(acme.DNS("example.com", "a.Example.com.", "b.example.com", "free.example", onionName, "www."+onionName),
 		acme.Identifier{Type: acme.TypeIP, Value: "192.0.2.1"}, acme.Identifier{Type: "other", Value: "x"})
 	if err := q.CheckOrder(t.Context(), z.lookup, ids...); err != nil {
 		t.Error(err)

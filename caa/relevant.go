@@ -56,7 +56,7 @@ func (q *Request) CheckOrder(ctx context.Context, lookup Lookup, ids ...acme.Ide
 		if id, errs[i] = id.Normalize(); errs[i] != nil {
 			continue
 		}
-		if id.Type != acme.TypeDNS || id.Value == "onion" || strings.HasSuffix(id.Value, ".onion") {
+		if id.Type != acme.TypeDNS || strings.HasSuffix(id.Value, ".onion") {
 			continue
 		}
 		slots <- struct{}{}
