@@ -2,6 +2,7 @@ package challengetest
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/internal/onion"
 )
 
 const (
@@ -95,8 +97,15 @@ const (
 	wildcard  = "a wildcard"
 )
 
-// kinds returns the sorts of identifiers that a solver may support.
-func kinds() []kind {
+// kinds returns the sorts of identifiers that a solver may support. Onion names are
+// for one challenge type, though others may take them for names like any other.
+func kinds(typ acme.ChallengeType) []kind {
+	if typ == acme.OnionCSR01 {
+		return []kind{
+			{"an onion name", func(n int64) acme.Identifier { return acme.DNS(onionName(n))[0] }},
+			{"a wildcard of an onion name", func(n int64) acme.Identifier { return acme.DNS("*." + onionName(n))[0] }},
+		}
+	}
 	format := func(typ acme.IdentifierType, format string) func(int64) acme.Identifier {
 		return func(n int64) acme.Identifier { return acme.Identifier{Type: typ, Value: fmt.Sprintf(format, n)} }
 	}
@@ -116,6 +125,27 @@ func kinds() []kind {
 		}},
 	}
 }
+
+// maxOnions is the number of hidden services that there are keys for: more than a
+// subtest has attempts.
+const maxOnions = 512
+
+// OnionKeys returns the keys of the hidden services whose names the suite orders
+// certificates for (RFC 9799). They are the same each time, and no secret.
+func OnionKeys() []ed25519.PrivateKey {
+	keys := make([]ed25519.PrivateKey, maxOnions)
+	for n := range keys {
+		keys[n] = onionKey(int64(n))
+	}
+	return keys
+}
+
+func onionKey(n int64) ed25519.PrivateKey {
+	seed := sha256.Sum256(fmt.Appendf(nil, "challengetest %d", n%maxOnions))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+func onionName(n int64) string { return onion.Name(onionKey(n).Public().(ed25519.PublicKey)) }
 
 func address(octets []byte) acme.Identifier {
 	addr, _ := netip.AddrFromSlice(octets)

@@ -160,7 +160,7 @@ func TestEndedTest(t *testing.T) {
 	for _, name := range []string{"CleanupAfterCancel", "Goroutines"} {
 		i := slices.IndexFunc(all, func(c check) bool { return c.name == name })
 		solver := m.beforehand(func(context.Context, []*acme.Attempt) { go func() { <-m.release }() })
-		s := &subject{solver: solver, probe: m.probe, typ: m.typ, kinds: kinds()[:1], label: t.Name()}
+		s := &subject{solver: solver, probe: m.probe, typ: m.typ, kinds: kinds(m.typ)[:1], label: t.Name()}
 		if err := all[i].test(ctx, s); err == nil || !strings.Contains(err.Error(), "own context") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -53,5 +53,5 @@
 // less. What dns-persist-01 leaves behind is meant to stay: that it is gone is
 // not tested. A type whose answer is [acme.Attempt.Response] is tested with a
 // probe that looks at that: an attempt that is over is probed without it.
-// onion-csr-01 depends on the key of each name, which the suite does not have.
+// onion-csr-01 depends on the key of each name: give the solver the [OnionKeys].
 package challengetest

@@ -36,7 +36,7 @@ type subject struct {
 // is for a call that did not end as it should.
 func (s *subject) discover(ctx context.Context) ([]kind, error) {
 	var supported []kind
-	for _, k := range kinds() {
+	for _, k := range kinds(s.typ) {
 		yes, err := s.supports(ctx, s.attemptOf(k))
 		if err != nil {
 			return nil, err
