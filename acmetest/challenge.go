@@ -49,8 +49,9 @@ func (ch *challenge) page(s *Server, base string) map[string]any {
 	if ch.problem != nil {
 		p["error"] = ch.problem
 	}
-	ch.addMembers(p)
+	ch.addMembers(s, base, p)
 	maps.Copy(p, s.opts.ChallengeFields[ch.typ])
+	maps.DeleteFunc(p, func(_ string, v any) bool { return v == nil })
 	return p
 }
 
@@ -59,6 +60,9 @@ func (s *Server) challengeTypes(k authzKey) []string {
 	types := s.opts.ChallengeTypes
 	if types == nil {
 		types = []string{typeHTTP01, typeDNS01, typeTLSALPN01}
+		if isOnion(k.identifier) {
+			types = []string{typeOnionCSR01, typeHTTP01, typeTLSALPN01} // RFC 9799 §3
+		}
 	}
 	unfit := []string(nil)
 	switch {

@@ -22,7 +22,7 @@ func (s *Server) finalize(c *call) (*answer, *refusal) {
 	if r != nil {
 		return nil, r
 	}
-	body, r := c.payload(append([]string{"csr"}, s.opts.Extensions...)...)
+	body, r := c.payload(append([]string{"csr", memberOnionCAA}, s.opts.Extensions...)...)
 	if r != nil {
 		return nil, r
 	}
@@ -34,6 +34,9 @@ func (s *Server) finalize(c *call) (*answer, *refusal) {
 		return nil, refuse(http.StatusForbidden, "orderNotReady", "the order is %s", o.status)
 	}
 	csr, r := s.checkCSR(o, text)
+	if r == nil {
+		r = s.checkOnionCAA(o, body)
+	}
 	if r != nil {
 		return nil, r // the order stays ready
 	}
@@ -65,6 +68,9 @@ func (s *Server) checkCSR(o *order, text string) (*x509.CertificateRequest, *ref
 	}
 	if s.accountByKey[thumbprint(csr.PublicKey)] != nil {
 		return nil, badCSR("the key of the CSR is an account key (§11.1)")
+	}
+	if r := checkOnionKey(csr.PublicKey, o.identifiers); r != nil {
+		return nil, r
 	}
 	return csr, s.checkNames(o, csr)
 }

@@ -93,6 +93,11 @@ func checkDNS(name string) *refusal {
 	if strings.Trim(labels[len(labels)-1], "0123456789") == "" {
 		return bad("the DNS name %q ends in a number; is it an IP address?", name)
 	}
+	if labels[len(labels)-1] == "onion" {
+		if _, err := onionKey(bare); err != nil {
+			return malformed("%v", err)
+		}
+	}
 	if bare != name && len(labels) == 1 {
 		return refuse(http.StatusForbidden, "rejectedIdentifier", "the wildcard %q covers a top-level domain", name)
 	}

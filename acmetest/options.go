@@ -35,16 +35,25 @@ type Options struct {
 	// Link rel="alternate" at a certificate (§7.4.2).
 	AlternateChains int
 
+	// OnionCAARequired wants onionCAA in finalize requests of orders with onion names (RFC 9799 §6.4.1), and says so in the
+	// directory. Without it, it is checked where it is sent.
+	OnionCAARequired bool
+
+	// MetaFields adds members to the "meta" object of the directory.
+	MetaFields map[string]any
+
 	// OmitFromDirectory names members that the directory does not have: "revokeCert", "keyChange", "newAuthz",
 	// "renewalInfo", "meta" and so on. The resources behind them answer 404.
 	OmitFromDirectory []string
 
-	// ChallengeTypes are the types offered, in this order. Nil: http-01, dns-01 and tls-alpn-01. Whatever is set, wildcards
+	// ChallengeTypes are the types offered, in this order. Nil: http-01, dns-01 and tls-alpn-01, and for onion
+	// names onion-csr-01, http-01 and tls-alpn-01. Whatever is set, wildcards
 	// are not offered http-01 and tls-alpn-01, nor IP addresses dns-01 (RFC 8738 §7), and email-reply-00, tkauth-01, bp-nodeid-00
 	// and device-attest-01 are offered for the identifier types that they are for.
 	ChallengeTypes []string
 
-	// ChallengeFields adds members to the challenge objects of a type, for challenge types that have more than a token.
+	// ChallengeFields adds members to the challenge objects of a type, for challenge types that have more than a token. A nil
+	// value takes a member out.
 	ChallengeFields map[string]map[string]any
 
 	// IdentifierTypes are accepted beside "dns" and "ip". The values of "email" (RFC 8823), "TNAuthList" (RFC 9448),
@@ -168,6 +177,7 @@ func (o Options) clone() Options {
 	o.OmitFromDirectory = slices.Clone(o.OmitFromDirectory)
 	o.ChallengeTypes = slices.Clone(o.ChallengeTypes)
 	o.ChallengeFields = maps.Clone(o.ChallengeFields)
+	o.MetaFields = maps.Clone(o.MetaFields)
 	o.IdentifierTypes = slices.Clone(o.IdentifierTypes)
 	o.RejectIdentifiers = slices.Clone(o.RejectIdentifiers)
 	o.Extensions = slices.Clone(o.Extensions)

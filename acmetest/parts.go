@@ -1,8 +1,10 @@
 package acmetest
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -32,7 +34,7 @@ func fits(challengeType, identifierType string) bool {
 
 // addMembers adds what challenges of extensions have beside a token, or instead of one. Two types have a token in parts,
 // which go different ways.
-func (ch *challenge) addMembers(page map[string]any) {
+func (ch *challenge) addMembers(s *Server, base string, page map[string]any) {
 	switch ch.typ {
 	case typeEmailReply00: // RFC 8823 §3: token is token-part2, and token-part1 comes in a mail
 		page["from"] = ch.mailFrom()
@@ -41,6 +43,12 @@ func (ch *challenge) addMembers(page map[string]any) {
 		page["id-chal"], page["token-chal"] = ch.second, ch.token
 	case typeTKAuth01: // RFC 9447 §3
 		page["tkauth-type"] = "atc"
+	case typeOnionCSR01: // RFC 9799 §3.2
+		delete(page, "token")
+		page["nonce"] = base64.StdEncoding.EncodeToString([]byte(ch.second))
+	case typeDNSPersist01:
+		delete(page, "token")
+		maps.Copy(page, ch.persistMembers(s, base))
 	}
 }
 

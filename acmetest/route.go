@@ -1,6 +1,7 @@
 package acmetest
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -138,6 +139,10 @@ func (s *Server) meta() map[string]any {
 	if len(s.opts.Profiles) > 0 {
 		meta["profiles"] = s.opts.Profiles
 	}
+	if s.opts.OnionCAARequired {
+		meta["inBandOnionCAARequired"] = true
+	}
+	maps.Copy(meta, s.opts.MetaFields)
 	for _, name := range s.opts.OmitFromDirectory {
 		delete(meta, name)
 	}
