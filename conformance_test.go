@@ -30,6 +30,7 @@ func conformant() []document {
 	return []document{
 		{"8555-", "RFC 8555"},
 		{"8657-", "RFC 8657 (CAA accounturi and validationmethods)"},
+		{"9799-", "RFC 9799 (onion names)"},
 		{"9891-", "RFC 9891 (bp-nodeid-00)"},
 		{"devattest-", "draft-ietf-acme-device-attest (device-attest-01)"},
 		{"dnsacct-", "draft-ietf-acme-dns-account-label-03 (dns-account-01)"},
