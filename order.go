@@ -187,7 +187,7 @@ func isSubset(a, b []string) bool {
 // that it minds, if it is that kind.
 //
 // After a lost answer the order is requested once more; the server may then have
-// two.
+// two. An internal error that the CA itself reports is tried again some times.
 func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error) {
 	ids, err := normalizeIdentifiers(req.Identifiers)
 	if err != nil {

@@ -22,7 +22,7 @@ type resendRule int
 
 const (
 	resendFreely    resendRule = iota // reads, and what has the same effect however often
-	resendOnce                        // creates something: a duplicate costs, but is bearable
+	resendOnce                        // creates something: a duplicate costs, but is bearable; freely if the CA itself says that it failed
 	resendAfterLook                   // the caller must look first what became of it
 )
 

@@ -172,7 +172,10 @@ func (c *Client) again(ctx context.Context, q *request, t *tries, err error) (ti
 		}
 		wait = time.Until(p.RetryAfter)
 	case isTransient(err):
-		if rule := q.op.resendRule(); rule == resendAfterLook || rule == resendOnce && t.failures > 0 {
+		// A problem document is the CA's own word that nothing came of it: step-ca
+		// fails for some of the orders that are made at once.
+		certain := ok && p.Type != ""
+		if rule := q.op.resendRule(); rule == resendAfterLook || rule == resendOnce && t.failures > 0 && !certain {
 			return 0, false
 		}
 		if ok && !p.RetryAfter.IsZero() {
