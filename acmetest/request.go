@@ -27,9 +27,7 @@ const (
 	KindKeyChange     Kind = "keyChange"
 	KindOrders        Kind = "orders"
 	KindRenewalInfo   Kind = "renewalInfo"
-	KindDelegations   Kind = "delegations" // RFC 9115
-	KindDelegation    Kind = "delegation"  // RFC 9115
-	KindUnknown       Kind = "unknown"     // no such resource
+	KindUnknown       Kind = "unknown" // no such resource
 )
 
 // A Request is what the server remembers of a request.
