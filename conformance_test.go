@@ -31,6 +31,8 @@ func conformant() []document {
 		{"8555-", "RFC 8555"},
 		{"8657-", "RFC 8657 (CAA accounturi and validationmethods)"},
 		{"9799-", "RFC 9799 (onion names)"},
+		{"9447-", "RFC 9447 (tkauth-01)"},
+		{"9448-", "RFC 9448 (TNAuthList)"},
 		{"9891-", "RFC 9891 (bp-nodeid-00)"},
 		{"devattest-", "draft-ietf-acme-device-attest (device-attest-01)"},
 		{"dnsacct-", "draft-ietf-acme-dns-account-label-03 (dns-account-01)"},
