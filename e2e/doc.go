@@ -1,3 +1,4 @@
-// Package e2e runs the library against real servers: Pebble, in this process.
+// Package e2e runs the library against real servers: Pebble, in this process, and
+// BIND, if it is installed.
 // It has tests only.
 package e2e
