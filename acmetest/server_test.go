@@ -71,8 +71,7 @@ func TestOmitLocationAndNonce(t *testing.T) {
 
 func TestRecord(t *testing.T) {
 	t.Parallel()
-	s := acmetest.NewServer(t, acmetest.Options{})
-	c := newClient(t, s.HTTPClient(), s.DirectoryURL()).register(t)
+	s, c := setup(t, acmetest.Options{})
 	c.issue(t, "example.com")
 	var kinds []acmetest.Kind
 	for _, r := range s.Requests() {
