@@ -31,6 +31,7 @@ func conformant() []document {
 		{"8555-", "RFC 8555"},
 		{"8657-", "RFC 8657 (CAA accounturi and validationmethods)"},
 		{"9799-", "RFC 9799 (onion names)"},
+		{"8823-", "RFC 8823 (email-reply-00)"},
 		{"9447-", "RFC 9447 (tkauth-01)"},
 		{"9448-", "RFC 9448 (TNAuthList)"},
 		{"9891-", "RFC 9891 (bp-nodeid-00)"},

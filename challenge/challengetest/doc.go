@@ -50,8 +50,8 @@
 //
 // The answer to tls-alpn-01 is found by name alone, so that two orders with
 // different tokens for one name cannot both be answered: of them, the suite asks
-// less. What dns-persist-01 leaves behind is meant to stay: that it is gone is
-// not tested. A type whose answer is [acme.Attempt.Response] is tested with a
+// less. What dns-persist-01 leaves behind is meant to stay, and the mails of
+// email-reply-00 were sent: that they are gone is not tested. A type whose answer is [acme.Attempt.Response] is tested with a
 // probe that looks at that: an attempt that is over is probed without it.
 // onion-csr-01 depends on the key of each name: give the solver the [OnionKeys].
 package challengetest

@@ -101,8 +101,8 @@ func (s *subject) answered(ctx context.Context, a *acme.Attempt) error {
 
 // unanswered returns an error if the answer to a is there.
 func (s *subject) unanswered(ctx context.Context, a *acme.Attempt) error {
-	if s.typ == acme.DNSPersist01 {
-		return nil // it is there to stay
+	if s.typ == acme.DNSPersist01 || s.typ == acme.EmailReply00 {
+		return nil // it is there to stay, or it was sent
 	}
 	absent, err := s.look(ctx, a)
 	if err == nil && absent == nil {
