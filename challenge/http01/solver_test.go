@@ -1,78 +1,38 @@
 package http01_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
-const thumbprint = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" // of all attempts of challengetest
-
-const token = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
-
-func attempt(token string) *acme.Attempt {
-	return challengetest.NewAttempt(acme.HTTP01, acme.DNS("example.com")[0], token)
-}
-
-// present has a solver serve the answers to some tokens.
-func present(t *testing.T, s *http01.Solver, tokens ...string) acme.Cleanup {
-	t.Helper()
-	batch := make([]*acme.Attempt, len(tokens))
-	for i, token := range tokens {
-		batch[i] = attempt(token)
-	}
-	cleanup, err := s.Present(t.Context(), batch)
-	if err != nil || cleanup == nil {
-		t.Fatalf("cleanup %t, error %v", cleanup != nil, err)
-	}
-	return cleanup
-}
-
-// ask asks a handler as a server would, in the process.
-func ask(handler http.Handler, method string, u *url.URL) *httptest.ResponseRecorder {
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, &http.Request{Method: method, URL: u, Host: "example.com"})
-	return recorder
-}
-
-func isServed(s *http01.Solver, token string) bool {
-	return ask(s, http.MethodGet, &url.URL{Path: http01.PathPrefix + token}).Code == http.StatusOK
-}
-
-func TestSolver(t *testing.T) {
-	var solver *http01.Solver // of the test that runs
-	challengetest.TestSolver(t,
-		func(testing.TB) acme.Solver {
-			solver = new(http01.Solver)
-			return solver
-		},
-		func(_ context.Context, a *acme.Attempt) error {
-			recorder := httptest.NewRecorder()
-			solver.ServeHTTP(recorder, &http.Request{
-				Method: http.MethodGet,
-				URL:    &url.URL{Path: http01.PathPrefix + a.Challenge.Token},
-				Host:   a.Identifier.Value,
-			})
-			if recorder.Code != http.StatusOK || recorder.Body.String() != string(a.KeyAuthorization) {
-				return fmt.Errorf("status %d", recorder.Code)
-			}
-			return nil
-		})
-}
-
+// Solvers that know their tokens answer alike.
 func TestServeHTTP(t *testing.T) {
-	const prefix = http01.PathPrefix
+	t.Parallel()
 	var solver http01.Solver
-	cleanup := present(t, &solver, token, "other")
+	shared := http01.Shared{Store: new(memory)}
+	for name, s := range map[string]interface {
+		acme.Solver
+		http.Handler
+	}{"Solver": &solver, "Shared": &shared} {
+		t.Run(name, func(t *testing.T) { testServeHTTP(t, s, s) })
+	}
+}
+
+func testServeHTTP(t *testing.T, solver acme.Solver, handler http.Handler) {
+	const prefix = http01.PathPrefix
+	cleanup := present(t, solver, token, "other")
 	for _, tt := range []struct {
 		name   string
 		method string
@@ -115,7 +75,7 @@ func TestServeHTTP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp := ask(&solver, tt.method, u)
+			resp := ask(handler, tt.method, u)
 			if resp.Code != tt.status {
 				t.Errorf("status %d, want %d", resp.Code, tt.status)
 			}
@@ -127,13 +87,49 @@ func TestServeHTTP(t *testing.T) {
 			}
 		})
 	}
-	if err := cleanup(t.Context()); err != nil || isServed(&solver, token) || isServed(&solver, "other") {
+	if err := cleanup(t.Context()); err != nil || isServed(handler, token) || isServed(handler, "other") {
 		t.Errorf("error %v, or still served", err)
+	}
+}
+
+// Names and addresses are asked with themselves as the host, with the port and
+// without; it does not matter to the answer.
+func TestHosts(t *testing.T) {
+	conformance.Claim(t, "8738-5-01")
+	t.Parallel()
+	var solver http01.Solver
+	addr := challengetest.NewAttempt(acme.HTTP01, acme.IP(netip.MustParseAddr("192.0.2.1"))[0], token)
+	addr6 := challengetest.NewAttempt(acme.HTTP01, acme.IP(netip.MustParseAddr("2001:db8::1"))[0], "other")
+	if _, err := solver.Present(t.Context(), []*acme.Attempt{addr, addr6}); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(&solver)
+	defer server.Close()
+	for _, host := range []string{"192.0.2.1", "192.0.2.1:80", "[2001:db8::1]", "[2001:db8::1]:80"} {
+		a := addr
+		if strings.HasPrefix(host, "[") {
+			a = addr6
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+http01.PathPrefix+a.Challenge.Token, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		response, err := server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if string(body) != string(a.KeyAuthorization) || err != nil {
+			t.Errorf("%s: status %d, %v", host, response.StatusCode, err)
+		}
 	}
 }
 
 // TestAnswer looks at an answer over TCP.
 func TestAnswer(t *testing.T) {
+	t.Parallel()
 	var solver http01.Solver
 	present(t, &solver, token)
 	mux := http.NewServeMux()
@@ -155,13 +151,53 @@ func TestAnswer(t *testing.T) {
 		if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength != int64(len(want)) || (method == "GET") != (string(text) == want) {
 			t.Errorf("%s: status %d, %d bytes, %s", method, resp.StatusCode, resp.ContentLength, text)
 		}
-		if h := resp.Header; h.Get("Content-Type") != "application/octet-stream" || h.Get("Cache-Control") != "no-store" {
+		if h := resp.Header; h.Get("Content-Type") != "application/octet-stream" || h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: header %v", method, h)
 		}
 	}
 }
 
+// A lookup costs the same, however many challenges are pending.
+func TestLookupAllocations(t *testing.T) {
+	var counts []float64
+	for _, pending := range []int{1, 1000} {
+		var solver http01.Solver
+		tokens := []string{token}
+		for i := range pending {
+			tokens = append(tokens, fmt.Sprintf("token%d", i))
+		}
+		present(t, &solver, tokens...)
+		for _, path := range []string{token, "unknown"} {
+			request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: http01.PathPrefix + path}}
+			w := discard{}
+			counts = append(counts, testing.AllocsPerRun(100, func() { solver.ServeHTTP(w, request) }))
+		}
+	}
+	if counts[0] != counts[2] || counts[1] != counts[3] || slices.Max(counts) > 10 {
+		t.Errorf("allocations with 1 and with 1000 pending: %v", counts)
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	var solver http01.Solver
+	present(b, &solver, token)
+	request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: http01.PathPrefix + token}}
+	w := discard{}
+	for b.Loop() {
+		solver.ServeHTTP(w, request)
+	}
+}
+
+// discard is an http.ResponseWriter that allocates nothing but its header.
+type discard struct{}
+
+func (discard) Header() http.Header               { return make(http.Header) }
+func (discard) WriteHeader(int)                   {}
+func (discard) Write(p []byte) (int, error)       { return len(p), nil }
+func (discard) WriteString(s string) (int, error) { return len(s), nil }
+
 func TestZeroValue(t *testing.T) {
+	t.Parallel()
 	var solver http01.Solver
 	if isServed(&solver, token) || isServed(&solver, "") {
 		t.Error("a solver that was given nothing serves something")
@@ -175,27 +211,9 @@ func TestZeroValue(t *testing.T) {
 	}
 }
 
-func TestSupports(t *testing.T) {
-	var solver http01.Solver
-	name, addr := acme.DNS("example.com")[0], acme.Identifier{Type: acme.TypeIP, Value: "2001:db8::1"}
-	for _, tt := range []struct {
-		attempt *acme.Attempt
-		want    bool
-	}{
-		{challengetest.NewAttempt(acme.HTTP01, name, token), true},
-		{challengetest.NewAttempt(acme.HTTP01, addr, token), true},
-		{challengetest.NewAttempt(acme.HTTP01, acme.DNS("*.example.com")[0], token), false},
-		{challengetest.NewAttempt(acme.DNS01, name, token), false},
-		{&acme.Attempt{Identifier: name}, false},
-	} {
-		if got := solver.Supports(tt.attempt); got != tt.want {
-			t.Errorf("%s: %t", tt.attempt, got)
-		}
-	}
-}
-
 // TestRefusal: nothing of a batch is served if one of its attempts is not right.
 func TestRefusal(t *testing.T) {
+	t.Parallel()
 	wrong := attempt(token)
 	wrong.KeyAuthorization = "A" + wrong.KeyAuthorization
 	prefix := attempt(token)
@@ -210,6 +228,9 @@ func TestRefusal(t *testing.T) {
 		{"not one for the token", wrong},
 		{"not one for the token", prefix},
 		{"another account's key", foreign},
+		{"not base64url", attempt("../up")},
+		{"not base64url", attempt("a=")},
+		{"not base64url", attempt(strings.Repeat("a", 256))},
 	} {
 		var solver http01.Solver
 		present(t, &solver, "taken")
@@ -225,6 +246,7 @@ func TestRefusal(t *testing.T) {
 
 // TestCleanupTwice: it is called once; but another order would pay for a mistake.
 func TestCleanupTwice(t *testing.T) {
+	t.Parallel()
 	var solver http01.Solver
 	first, second := present(t, &solver, token), present(t, &solver, token)
 	_, _ = first(t.Context()), first(t.Context())
