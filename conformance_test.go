@@ -30,6 +30,8 @@ func conformant() []document {
 	return []document{
 		{"8555-", "RFC 8555"},
 		{"8657-", "RFC 8657 (CAA accounturi and validationmethods)"},
+		{"8737-", "RFC 8737 (tls-alpn-01)"},
+		{"8738-", "RFC 8738 (IP addresses)"},
 		{"9799-", "RFC 9799 (onion names)"},
 		{"8823-", "RFC 8823 (email-reply-00)"},
 		{"9447-", "RFC 9447 (tkauth-01)"},

@@ -22,11 +22,12 @@ func checkOnion(name string) error {
 
 // suits reports whether a challenge may be used for an identifier, whatever the
 // server offers: onion names are not in DNS (RFC 9799 §3.1.1), and must not get
-// there; and onion-csr-01 is for nothing else (RFC 9799 §3.2).
+// there, and addresses are not validated there (RFC 8738 §7); and onion-csr-01 is
+// for nothing else (RFC 9799 §3.2).
 func (c *Challenge) suits(id Identifier) bool {
 	switch c.Type {
 	case DNS01, DNSAccount01, DNSPersist01:
-		return !isOnion(id)
+		return !isOnion(id) && id.Type != TypeIP
 	case OnionCSR01:
 		return isOnion(id)
 	}
