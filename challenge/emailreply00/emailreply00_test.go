@@ -299,6 +299,10 @@ func TestAccepted(t *testing.T) {
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	conformance.Claim(t, "8823-3-06")
+	synctest.Test(t, testOnce)
+}
+
+func testOnce(t *testing.T) {
 	from := from(t)
 	p := holding(message(from, address, part1))
 	var log strings.Builder
