@@ -3,8 +3,10 @@ module github.com/seed-aa0b9f56/acme/examples
 go 1.26.0
 
 require (
+	github.com/libdns/libdns v1.1.1
 	github.com/seed-aa0b9f56/acme v0.0.0
 	github.com/seed-aa0b9f56/acme/acmetest/pebble v0.0.0
+	github.com/seed-aa0b9f56/acme/challenge/dnstxt/rfc2136 v0.0.0
 	golang.org/x/net v0.62.0
 )
 
@@ -12,15 +14,13 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	github.com/letsencrypt/challtestsrv v1.4.2 // indirect
 	github.com/letsencrypt/pebble/v2 v2.10.1 // indirect
-	github.com/miekg/dns v1.1.62 // indirect
-	golang.org/x/mod v0.41.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
+	github.com/miekg/dns v1.1.73 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	golang.org/x/tools v0.51.0 // indirect
 )
 
 replace (
 	github.com/seed-aa0b9f56/acme => ..
 	github.com/seed-aa0b9f56/acme/acmetest/pebble => ../acmetest/pebble
+	github.com/seed-aa0b9f56/acme/challenge/dnstxt/rfc2136 => ../challenge/dnstxt/rfc2136
 )

@@ -17,8 +17,6 @@ package main
 import (
 	"context"
 	"crypto"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,8 +30,9 @@ import (
 	"time"
 
 	"github.com/seed-aa0b9f56/acme"
-	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
+	"github.com/seed-aa0b9f56/acme/examples/internal/ca"
+	"github.com/seed-aa0b9f56/acme/examples/internal/store"
 )
 
 func main() {
@@ -96,97 +95,56 @@ func run(ctx context.Context, args []string, w io.Writer, terminal bool) error {
 	if err != nil {
 		return err
 	}
-	ca, err := connect(ctx, s)
+	at, err := connect(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer ca.close()
+	defer at.Close()          //nolint:errcheck // on the way out
+	defer at.listener.Close() //nolint:errcheck // on the way out
 	p := newProgress(w, terminal)
-	p.step("%s", ca.greeting)
-	cert, key, err := obtain(acme.WithTrace(ctx, p.trace()), s, ca, p)
+	p.step("%s", at.Greeting)
+	cert, key, err := obtain(acme.WithTrace(ctx, p.trace()), s, at, p)
 	if err != nil {
 		p.end()
 		return err
 	}
-	return p.report(cert, key, ca.issuers)
+	return p.report(cert, key, at.Issuers)
 }
 
-// A ca is what is known of the CA before it is asked anything.
-type ca struct {
-	greeting string
-	client   *acme.Client
-	listener net.Listener   // that the CA's http-01 requests come to
-	issuers  *x509.CertPool // to check the chain; nil: the system's roots
-	close    func()
+// A place is a CA, and where its http-01 requests come to.
+type place struct {
+	*ca.CA
+	listener net.Listener
 }
 
-func connect(ctx context.Context, s settings) (*ca, error) {
-	if s.directory == "" {
-		return startPebble()
-	}
-	client := &acme.Client{DirectoryURL: s.directory, UserAgent: "acme-quickstart/1"}
-	issuers, err := readRoots(s.roots)
+func connect(ctx context.Context, s settings) (*place, error) {
+	c, err := ca.Connect(s.directory, s.roots, "acme-quickstart/1")
 	if err != nil {
 		return nil, err
 	}
-	if issuers != nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.TLSClientConfig = &tls.Config{RootCAs: issuers, MinVersion: tls.VersionTLS12}
-		client.HTTPClient = &http.Client{Transport: transport}
+	if c.Pebble != nil {
+		listener, err := c.Pebble.ListenHTTP()
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		return &place{c, listener}, nil
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", s.listen)
 	if err != nil {
 		return nil, fmt.Errorf("%w (choose another address with -http, and have port 80 of the names lead to it)", err)
 	}
-	return &ca{
-		greeting: "asking " + s.directory,
-		client:   client, listener: listener, issuers: issuers,
-		close: func() { listener.Close() }, //nolint:errcheck // on the way out
-	}, nil
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: no certificate in it", file)
-	}
-	return pool, nil
-}
-
-func startPebble() (*ca, error) {
-	server, err := pebble.Start(pebble.Options{Strict: true})
-	if err != nil {
-		return nil, err
-	}
-	listener, err := server.ListenHTTP()
-	if err != nil {
-		return nil, errors.Join(err, server.Close())
-	}
-	return &ca{
-		greeting: "started Pebble, a CA for tests, in this process: " + server.DirectoryURL(),
-		client:   &acme.Client{DirectoryURL: server.DirectoryURL(), HTTPClient: server.Client(), UserAgent: "acme-quickstart/1"},
-		listener: listener,
-		issuers:  server.Roots(),
-		close:    func() { listener.Close(); server.Close() }, //nolint:errcheck // on the way out
-	}, nil
+	return &place{c, listener}, nil
 }
 
 // obtain registers, or finds the account, and gets the certificate.
-func obtain(ctx context.Context, s settings, ca *ca, p *progress) (*acme.Certificate, crypto.Signer, error) {
-	files := store{folder: s.out}
-	accountKey, err := files.key("account-key.pem")
+func obtain(ctx context.Context, s settings, at *place, p *progress) (*acme.Certificate, crypto.Signer, error) {
+	files := store.Store{Folder: s.out}
+	accountKey, err := files.Key("account-key.pem")
 	if err != nil {
 		return nil, nil, err
 	}
-	account, err := register(ctx, s, ca.client, accountKey)
+	account, err := at.Register(ctx, accountKey, s.email, s.agree)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -194,17 +152,17 @@ func obtain(ctx context.Context, s settings, ca *ca, p *progress) (*acme.Certifi
 
 	var solver http01.Solver
 	server := &http.Server{Handler: &solver, ReadHeaderTimeout: 10 * time.Second}
-	go server.Serve(ca.listener) //nolint:errcheck // ends with Close
+	go server.Serve(at.listener) //nolint:errcheck // ends with Close
 	defer server.Close()         //nolint:errcheck // on the way out
-	p.step("answering http-01 challenges at %s", ca.listener.Addr())
+	p.step("answering http-01 challenges at %s", at.listener.Addr())
 
 	// The key is stored before the order is made, and the order's URL before
 	// anything is done with it: a run that dies loses nothing.
-	certKey, err := files.key("certificate-key.pem")
+	certKey, err := files.Key("certificate-key.pem")
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx = acme.WithTrace(ctx, &acme.Trace{OrderCreated: func(o *acme.Order) { err = files.write("order-url", []byte(o.URL)) }})
+	ctx = acme.WithTrace(ctx, &acme.Trace{OrderCreated: func(o *acme.Order) { err = files.Write("order-url", []byte(o.URL)) }})
 	cert, failed := issue(ctx, account, files, acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: identifiers(s.domains)},
 		CSR:          acme.NewCSR(certKey),
@@ -213,27 +171,13 @@ func obtain(ctx context.Context, s settings, ca *ca, p *progress) (*acme.Certifi
 	if failed != nil {
 		return nil, nil, errors.Join(failed, err)
 	}
-	return cert, certKey, errors.Join(err, files.write("certificate.pem", cert.PEM), files.remove("order-url"))
-}
-
-func register(ctx context.Context, s settings, client *acme.Client, key crypto.Signer) (*acme.Account, error) {
-	request := acme.AccountRequest{TermsOfServiceAgreed: s.agree || s.directory == ""}
-	if s.email != "" {
-		request.Contact = []string{"mailto:" + s.email}
-	}
-	account, err := client.NewAccount(ctx, key, request)
-	if err != nil && !request.TermsOfServiceAgreed {
-		if dir, dirErr := client.Directory(ctx); dirErr == nil && dir.Meta.TermsOfService != "" {
-			return nil, fmt.Errorf("%w\nread the terms of service at %s, and add -agree if you do", err, dir.Meta.TermsOfService)
-		}
-	}
-	return account, err
+	return cert, certKey, errors.Join(err, files.Write("certificate.pem", cert.PEM), files.Remove("order-url"))
 }
 
 // issue goes on with the order of a run that was interrupted, if it still can,
 // or makes a new one.
-func issue(ctx context.Context, account *acme.Account, files store, request acme.CertificateRequest) (*acme.Certificate, error) {
-	if url := files.read("order-url"); url != "" {
+func issue(ctx context.Context, account *acme.Account, files store.Store, request acme.CertificateRequest) (*acme.Certificate, error) {
+	if url := files.Read("order-url"); url != "" {
 		if order, err := account.Order(ctx, url); err == nil {
 			if cert, err := account.Complete(ctx, order, request); err == nil || ctx.Err() != nil {
 				return cert, err

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"net"
 	"net/url"
 	"os"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
+	"github.com/seed-aa0b9f56/acme/examples/internal/catest"
+	"github.com/seed-aa0b9f56/acme/examples/internal/store"
 )
 
 func TestQuickstart(t *testing.T) {
@@ -51,7 +51,7 @@ func TestWithDirectory(t *testing.T) {
 	t.Cleanup(func() { server.Close() })
 	dir := t.TempDir()
 	roots := filepath.Join(dir, "roots.pem")
-	writeRoots(t, server, roots)
+	catest.WriteRoots(t, server, roots)
 	args := []string{
 		"-directory", server.DirectoryURL(), "-roots", roots, "-email", "admin@example.com", "-domain", "a.example", "-domain", "127.0.0.1",
 		"-http", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-out", filepath.Join(dir, "certs"),
@@ -94,7 +94,7 @@ func TestInterrupted(t *testing.T) {
 	}
 	t.Cleanup(func() { server.Close() })
 	dir := t.TempDir()
-	writeRoots(t, server, filepath.Join(dir, "roots.pem"))
+	catest.WriteRoots(t, server, filepath.Join(dir, "roots.pem"))
 	args := []string{
 		"-directory", server.DirectoryURL(), "-roots", filepath.Join(dir, "roots.pem"), "-domain", "a.example", "-agree",
 		"-http", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-out", dir,
@@ -105,7 +105,7 @@ func TestInterrupted(t *testing.T) {
 	if err := run(ctx, args, &out, false); err == nil {
 		t.Fatal("not interrupted")
 	}
-	order := store{folder: dir}.read("order-url")
+	order := store.Store{Folder: dir}.Read("order-url")
 	if _, err := url.ParseRequestURI(order); err != nil {
 		t.Fatal(err)
 	}
@@ -141,27 +141,4 @@ func freePort(t *testing.T) int {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
-}
-
-// writeRoots stores what an administrator would: the CA's web certificate and
-// its roots.
-func writeRoots(t *testing.T, server *pebble.Server, file string) {
-	t.Helper()
-	u, err := url.Parse(server.DirectoryURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // only to learn the certificate
-	conn, err := dialer.DialContext(t.Context(), "tcp", u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	var data []byte
-	for _, c := range []*x509.Certificate{conn.(*tls.Conn).ConnectionState().PeerCertificates[0], server.Root(0)} {
-		data = append(data, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
-	}
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
