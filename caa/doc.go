@@ -36,9 +36,12 @@
 //
 // The [*ForbiddenError] says which record is in the way and what to change. The
 // package sends no queries: lookup is any function that asks for the CAA records
-// of one name, such as one around the resolver that a program has; [Relevant]
-// climbs the tree with it. What a resolver returns as octets of type 257 is read
-// by [ParseRDATA].
+// of one name; [Relevant] climbs the tree with it. Around the resolver of package
+// challenge/dnstxt, or any other that has such records as octets, it is
+//
+//	lookup := func(ctx context.Context, name string) ([]caa.Record, error) {
+//		return caa.FromRDATA(resolver.CAA(ctx, name))
+//	}
 //
 // Everything here is a pure function or plain data, safe for concurrent use.
 package caa

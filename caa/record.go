@@ -144,6 +144,23 @@ func ParseRDATA(data []byte) (Record, error) {
 	return r, nil
 }
 
+// FromRDATA reads the data of records with [ParseRDATA]. It takes what a resolver
+// returns, with the error: caa.FromRDATA(resolver.CAA(ctx, name)).
+func FromRDATA(data [][]byte, err error) ([]Record, error) {
+	if err != nil {
+		return nil, err
+	}
+	var set []Record
+	for _, d := range data {
+		r, err := ParseRDATA(d)
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, r)
+	}
+	return set, nil
+}
+
 // RDATA returns the data of the record as DNS messages have it (RFC 8659 §4.1).
 // It fails for what cannot be a record.
 func (r Record) RDATA() ([]byte, error) {

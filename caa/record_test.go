@@ -66,6 +66,15 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%.100q: %v", data, got)
 		}
 	}
+	if set, err := caa.FromRDATA([][]byte{[]byte("\x00\x01ab"), []byte("\x80\x01cd")}, nil); err != nil || len(set) != 2 || set[1] != (caa.Record{Flags: 128, Tag: "c", Value: "d"}) {
+		t.Errorf("%v, %v", set, err)
+	}
+	if set, err := caa.FromRDATA(nil, errBroken); set != nil || !errors.Is(err, errBroken) {
+		t.Errorf("%v, %v", set, err)
+	}
+	if set, err := caa.FromRDATA([][]byte{[]byte("\x00\x01ab"), nil}, nil); set != nil || err == nil {
+		t.Errorf("%v, %v", set, err)
+	}
 	for _, r := range []caa.Record{{Value: "a"}, {Tag: "a b"}, {Tag: strings.Repeat("a", 256)}, {Tag: "a", Value: strings.Repeat("a", 1<<16)}} {
 		if data, err := r.RDATA(); err == nil || data != nil {
 			t.Errorf("%.100v: %.100q", r, data)

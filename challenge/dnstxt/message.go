@@ -11,6 +11,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+const typeCAA dnsmessage.Type = 257 // RFC 8659 §4.1
+
 // A question is what a server is asked.
 type question struct {
 	name      string // canonical
@@ -71,7 +73,7 @@ type answer struct {
 type record struct {
 	owner string
 	kind  dnsmessage.Type
-	text  string     // of TXT: all strings, joined; of CNAME and NS: the name, in lower case
+	text  string     // of TXT: all strings, joined; of CNAME and NS: the name, in lower case; of CAA: all
 	addr  netip.Addr // of A and AAAA
 }
 
@@ -154,6 +156,10 @@ func (r *record) read(p *dnsmessage.Parser, skip func() error) (known bool, err 
 		var body dnsmessage.NSResource
 		body, err = p.NSResource()
 		r.text = strings.ToLower(body.NS.String())
+	case typeCAA:
+		var body dnsmessage.UnknownResource
+		body, err = p.UnknownResource()
+		r.text = string(body.Data)
 	case dnsmessage.TypeSOA:
 		err = skip() // the owner is enough; and the mailbox may have a dot in its first label
 	case dnsmessage.TypeA:

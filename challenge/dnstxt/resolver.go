@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -130,7 +131,12 @@ func codeName(code dnsmessage.RCode) string {
 }
 
 // kindName names a type as zone files do: TXT.
-func kindName(kind dnsmessage.Type) string { return kind.String()[len("Type"):] }
+func kindName(kind dnsmessage.Type) string {
+	if kind == typeCAA {
+		return "CAA"
+	}
+	return strings.TrimPrefix(kind.String(), "Type")
+}
 
 // A cache remembers answers for a while.
 type cache[V any] map[string]cached[V]

@@ -37,6 +37,7 @@ type zone struct {
 	txt     map[string][]string
 	aliases map[string]string // *.name for a wildcard
 	hosts   map[string]string
+	caa     map[string][]string // the data of records
 }
 
 const resolverAddress = "192.0.2.53:53"
@@ -286,6 +287,11 @@ func (z *zone) put(b *dnsmessage.Builder, owner string, kind dnsmessage.Type) (n
 	case dnsmessage.TypeTXT:
 		for _, value := range z.txt[name] {
 			_ = b.TXTResource(resource(owner, kind), dnsmessage.TXTResource{TXT: dnstxt.Strings(value)})
+			n++
+		}
+	case 257:
+		for _, data := range z.caa[name] {
+			_ = b.UnknownResource(resource(owner, kind), dnsmessage.UnknownResource{Type: kind, Data: []byte(data)})
 			n++
 		}
 	case dnsmessage.TypeA, dnsmessage.TypeAAAA:
