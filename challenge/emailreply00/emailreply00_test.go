@@ -179,6 +179,7 @@ func TestChallenge(t *testing.T) {
 		`from is "a@example.org\r\nBcc: b@x.y"`:  with("a@example.org\r\nBcc: b@x.y"),
 		`from is "A <a@example.org>"`:            with("A <a@example.org>"),
 		"which is no mail address (RFC 8823 §3)": with("a"),
+		"from is \"aaaa":                         with(strings.Repeat("a", 400) + "@example.org"),
 	} {
 		if _, err := emailreply00.NewChallenge(a); err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "emailreply00: ") {
 			t.Errorf("%s: %v", says, err)
@@ -218,6 +219,7 @@ func TestIgnored(t *testing.T) {
 		{"From is there twice", "WARN", message(from, address, part1, "From:", "From: b@example.org\r\nFrom:")},
 		{"Subject is there twice", "WARN", message(from, address, part1, "To:", "Subject: ACME: "+part1+"\r\nTo:")},
 		{"To is there twice", "WARN", message(from, address, part1, "To:", "To: b@example.org\r\nTo:")},
+		{"Reply-To is no list", "WARN", message(from, address, part1, "To:", "Reply-To: \"x y\"@example.net\r\nTo:")},
 		{"Reply-To is no list", "WARN", message(from, address, part1, "To:", "Reply-To: nobody\r\nTo:")},
 		{"Reply-To is no list", "WARN", message(from, address, part1, "To:", "Reply-To: a@x.y"+strings.Repeat(", a@x.y", 10)+"\r\nTo:")},
 		{"the character set", "WARN", message(from, address, part1, "ACME: "+part1, "=?iso-8859-1?Q?ACME:_"+part1+"?=")},
@@ -267,6 +269,7 @@ func TestAccepted(t *testing.T) {
 		"padding":            message(from, address, part1+"="),
 		"no type":            message(from, address, part1, "; type=acme", ""),
 		"more parameters":    message(from, address, part1, "; type=acme", `; x="a;b"`),
+		"a space":            message(from, address, part1, "auto-generated;", "auto-generated ;"),
 		"case":               message(from, address, part1, "auto-generated", "Auto-Generated"),
 		"folded":             message(from, address, part1, part1, part1[:20]+"\r\n "+part1[20:]),
 		"folded in front":    message(from, address, part1, "ACME: ", "ACME:\r\n\t"),
@@ -384,10 +387,43 @@ func TestMissing(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	p := holding(message(from(t), address, part1))
-	bad := challengetest.NewAttempt(acme.EmailReply00, email(address), "")
-	if _, err := p.solver().Present(t.Context(), []*acme.Attempt{attempt(), bad}); err == nil || len(p.sent) != 0 {
+	p := new(post)
+	p.inbox = func(from, to string) [][]byte {
+		return [][]byte{message(from, to, base64.RawURLEncoding.EncodeToString([]byte(to)))}
+	}
+	batch := make([]*acme.Attempt, 20)
+	for i := range batch {
+		batch[i] = challengetest.NewAttempt(acme.EmailReply00, email(fmt.Sprintf("number%d@example.com", i)), part2+"AA"+fmt.Sprint(i%10))
+	}
+	batch = append(batch, challengetest.NewAttempt(acme.EmailReply00, email(address), ""))
+	if _, err := p.solver().Present(t.Context(), batch); err == nil || len(p.sent) != 0 {
 		t.Errorf("%v, %d replies", err, len(p.sent))
+	}
+	if _, err := p.solver().Present(t.Context(), batch[:20]); err != nil || len(p.sent) != 20 {
+		t.Errorf("%v, %d replies", err, len(p.sent))
+	}
+}
+
+// TestCancel: a mailbox that goes on and on does not keep an order that has ended.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended, yielded := errors.New("ended"), 0
+	solver := holding().solver()
+	solver.Mails = func(context.Context, string, string) iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) {
+			for yield(message(from(t), "other@example.com", part1), nil) {
+				if yielded++; yielded == 3 {
+					cancel(ended)
+				}
+				if yielded == 100 {
+					return
+				}
+			}
+		}
+	}
+	if _, err := solver.Present(ctx, []*acme.Attempt{attempt()}); !errors.Is(err, ended) || yielded != 3 {
+		t.Errorf("%v after %d mails", err, yielded)
 	}
 }
 

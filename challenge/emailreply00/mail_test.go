@@ -151,7 +151,7 @@ func TestReplyTo(t *testing.T) {
 	if !slices.Equal(r.To, []string{"a@example.net", "b@example.net"}) || m.Header.Get("To") != "<a@example.net>, <b@example.net>" {
 		t.Errorf("%q, %q", r.To, m.Header.Get("To"))
 	}
-	for _, id := range []string{"", "x", "<>", "<a b@c>", "<a><b>", "<ä@b>", "<" + strings.Repeat("x", 901) + ">"} {
+	for _, id := range []string{"", "x", "<>", "<a b@c>", "<a><b>", "<a<b>", "<ä@b>", "<" + strings.Repeat("x", 901) + ">"} {
 		_, m := reply(t, message("ca@example.org", address, part1, "<A2299BB.FF7788@example.org>", id))
 		if len(m.Header["In-Reply-To"]) != 0 || len(m.Header["References"]) != 0 {
 			t.Errorf("%q was taken: %v", id, m.Header)
