@@ -824,7 +824,7 @@ func TestAccountUpdate(t *testing.T) {
 // When the terms have changed, the error has the page to visit and the new terms
 // (§7.3.3).
 func TestTermsHaveChanged(t *testing.T) {
-	conformance.Claim(t, "8555-7.3.3-01")
+	conformance.Claim(t, "8555-7.3.3-01", "9457-3.1.5-01")
 	t.Parallel()
 	for name, tt := range map[string]struct{ instance, terms string }{
 		"absolute": {"https://people.test/agreement/?token=W8Ih3PswD-8", "https://people.test/terms/2"},

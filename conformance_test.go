@@ -29,6 +29,13 @@ type document struct {
 func conformant() []document {
 	return []document{
 		{"8555-", "RFC 8555"},
+		{"7515-", "RFC 7515 (JWS)"},
+		{"7518-", "RFC 7518 (JWA)"},
+		{"7638-", "RFC 7638 (JWK thumbprints)"},
+		{"8037-", "RFC 8037 (Ed25519)"},
+		{"8288-", "RFC 8288 (links)"},
+		{"9110-", "RFC 9110 (HTTP)"},
+		{"9457-", "RFC 9457 (problem details)"},
 		{"8657-", "RFC 8657 (CAA accounturi and validationmethods)"},
 		{"8737-", "RFC 8737 (tls-alpn-01)"},
 		{"8738-", "RFC 8738 (IP addresses)"},

@@ -388,7 +388,7 @@ func TestEveryRequestHasItsFields(t *testing.T) {
 // and out (§6.1), and all that is binary in it is base64url without padding;
 // strictObject and octetsOf see to the latter two.
 func TestEveryBodyIsAFlattenedJWS(t *testing.T) {
-	conformance.Claim(t, "8555-6.1-05", "8555-6.1-07", "8555-6.2-02", "8555-6.2-03", "8555-6.2-04", "8555-6.2-05", "8555-6.2-06")
+	conformance.Claim(t, "8555-6.1-05", "8555-6.1-07", "8555-6.2-02", "8555-6.2-03", "8555-6.2-04", "8555-6.2-05", "8555-6.2-06", "7515-2-01", "7515-4-01", "7515-7.2.1-01", "7515-7.2.2-01")
 	bubble(t, func(t *testing.T) {
 		_, wire := everything(t)
 		binary := map[string]int{}
@@ -432,7 +432,7 @@ func TestEveryBodyIsAFlattenedJWS(t *testing.T) {
 // under jwk by the key of a new account or of the certificate to be revoked: by
 // the one or the other (§6.2).
 func TestEveryRequestIsSigned(t *testing.T) {
-	conformance.Claim(t, "8555-6.2-01", "8555-6.2-07", "8555-6.2-08", "8555-6.2-11", "8555-6.2-12", "8555-6.2-13", "8555-6.2-14")
+	conformance.Claim(t, "8555-6.2-01", "8555-6.2-07", "8555-6.2-08", "8555-6.2-11", "8555-6.2-12", "8555-6.2-13", "8555-6.2-14", "7515-4.1.3-01")
 	bubble(t, func(t *testing.T) {
 		f, wire := everything(t)
 		withJWK := map[acme.Operation]int{}

@@ -50,6 +50,7 @@ func TestNewExternalAccount(t *testing.T) {
 
 // A MAC key that does not suit its algorithm is refused before anything is sent.
 func TestMACKeySizes(t *testing.T) {
+	conformance.Claim(t, "7518-3.2-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for alg, size := range map[string]int{"": 32, "HS256": 32, "HS384": 48, "HS512": 64, "HS1": 0} {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +25,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
 // passTime lets synthetic time pass.
@@ -77,6 +80,7 @@ func vectorKey(t *testing.T, raw json.RawMessage) *signingKey {
 }
 
 func TestVectorThumbprints(t *testing.T) {
+	conformance.Claim(t, "7518-6.2.1-01", "7518-6.3.1-01", "7638-3-01", "7638-3.2.1-01")
 	t.Parallel()
 	for _, v := range vectors[struct {
 		Name, Thumbprint string
@@ -84,6 +88,13 @@ func TestVectorThumbprints(t *testing.T) {
 	}](t, "thumbprints") {
 		if got := vectorKey(t, v.JWK).thumbprint; got != v.Thumbprint {
 			t.Errorf("%s: %s, want %s", v.Name, got, v.Thumbprint)
+		}
+	}
+	for _, v := range vectors[struct{ JWK json.RawMessage }](t, "requests") { // private keys
+		k := vectorKey(t, v.JWK)
+		public, err := newSigningKey(publicSigner{k.signer.Public()})
+		if err != nil || public.thumbprint != k.thumbprint {
+			t.Errorf("%s: its public half has another thumbprint: %v", k.thumbprint, err)
 		}
 	}
 }
@@ -115,6 +126,7 @@ func parseFlattened(t *testing.T, jws []byte) flattened {
 }
 
 func TestVectorRequests(t *testing.T) {
+	conformance.Claim(t, "7515-5.1-01", "8037-2-01", "8037-3.1-01")
 	t.Parallel()
 	for _, v := range vectors[struct {
 		Name, URL, Nonce, KID, Payload, Protected, Signature string
@@ -170,6 +182,7 @@ func TestVectorKeyChanges(t *testing.T) {
 // Signatures of all curves have a fixed width, also those of a key store
 // (acmez sent ASN.1), and verify.
 func TestSignatures(t *testing.T) {
+	conformance.Claim(t, "7518-3.4-01")
 	t.Parallel()
 	for curve, size := range map[elliptic.Curve]int{elliptic.P256(): 64, elliptic.P384(): 96, elliptic.P521(): 132} {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
@@ -271,13 +284,14 @@ func TestMessageSigner(t *testing.T) {
 }
 
 func TestUnsupportedKeys(t *testing.T) {
+	conformance.Claim(t, "7518-3.3-01")
 	t.Parallel()
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var noKey *ecdsa.PrivateKey
-	weak := &rsa.PublicKey{N: p224.X, E: 65537}
+	weak := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2046), E: 65537} // of 2047 bits
 	for name, tt := range map[string]struct {
 		key  crypto.Signer
 		want error
@@ -352,6 +366,7 @@ func TestNoncePoolConcurrency(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
+	conformance.Claim(t, "9110-10.2.3-01", "9110-5.6.7-01")
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, tt := range []struct {

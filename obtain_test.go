@@ -57,7 +57,7 @@ func TestObtain(t *testing.T) {
 
 // Every kind of account key works, a key store's too.
 func TestObtainWithEveryKey(t *testing.T) {
-	conformance.Claim(t, "8555-8.1-01", "8555-6.2-07", "8555-6.2-17", "8555-6.2-18")
+	conformance.Claim(t, "8555-8.1-01", "8555-6.2-07", "8555-6.2-17", "8555-6.2-18", "7518-3.4-02")
 	t.Parallel()
 	for name, key := range accountKeys(t) {
 		t.Run(name, func(t *testing.T) {

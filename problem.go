@@ -146,10 +146,11 @@ func (p *Problem) Error() string {
 	return b.String()
 }
 
-// Is reports whether target is the problem's type.
+// Is reports whether target is the problem's type. One without a type is
+// "about:blank" (RFC 9457 §3.1.1).
 func (p *Problem) Is(target error) bool {
 	t, ok := target.(ProblemType)
-	return ok && t == p.Type
+	return ok && (t == p.Type || t == "about:blank" && p.Type == "")
 }
 
 // Unwrap returns the subproblems.

@@ -126,7 +126,7 @@ func TestProblemTypesOnTheWire(t *testing.T) {
 }
 
 func TestProblemDocument(t *testing.T) {
-	conformance.Claim(t, "8555-6.7-01", "8555-6.7.1-03")
+	conformance.Claim(t, "8555-6.7-01", "8555-6.7.1-03", "9457-3.1.2-01", "9457-3.2-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		const body = `{"type":"urn:ietf:params:acme:error:userActionRequired","title":"Terms","detail":"Zustimmung nötig: \"§ 5\"","status":499,
@@ -162,7 +162,7 @@ func TestProblemDocument(t *testing.T) {
 
 // Whatever a server sends with an error status is a Problem.
 func TestOddErrorBodies(t *testing.T) {
-	conformance.Claim(t, "8555-6.7-03", "8555-6.7-04")
+	conformance.Claim(t, "8555-6.7-03", "8555-6.7-04", "9457-3.1-01", "9457-3.1.1-02")
 	t.Parallel()
 	for name, tt := range map[string]struct{ body, text string }{
 		"empty":            {"", "not found (HTTP 404)"},
@@ -192,12 +192,45 @@ func TestOddErrorBodies(t *testing.T) {
 				if p.Status != 404 || !strings.Contains(err.Error(), tt.text) {
 					t.Errorf("got %s, want %s", err, tt.text)
 				}
+				if blank := p.Type == "" || name == "about:blank"; errors.Is(err, acme.ProblemType("about:blank")) != blank {
+					t.Errorf("about:blank: %v, want %v", !blank, blank)
+				}
 				if len(err.Error()) > 2000 || len(p.Detail) > 5000 || len(p.Subproblems) > 256 || strings.ContainsAny(err.Error(), "\n\r\x1b\x00") {
 					t.Errorf("unbounded or unquoted: %d octets", len(err.Error()))
 				}
 			})
 		})
 	}
+}
+
+// What a problem is depends on its type: not on its texts, which are for people,
+// nor on what is behind a type that is a URL.
+func TestProblemsAreTheirTypes(t *testing.T) {
+	conformance.Claim(t, "9457-3.1.1-01", "9457-3.1.1-03", "9457-3.1.4-01")
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		const text = "badNonce: rateLimited, retry after 60 s"
+		for kind, sent := range map[acme.ProblemType]int{
+			acme.ErrUnauthorized: 1, acme.ErrBadNonce: 2, "https://ca.test/problems/7": 1,
+		} {
+			for _, detail := range []string{"", text} {
+				f.ca.Reset()
+				f.fault(acmetest.FaultOnce(acmetest.KindAccount, acmetest.Fault{Problem: &acmetest.Problem{Type: string(kind), Detail: detail, Status: 400}}))
+				_, err := f.account.Info(t.Context())
+				if repeated := err == nil; repeated != (sent == 2) || errors.Is(err, acme.ErrRateLimited) {
+					t.Errorf("%s, %q: got %v", kind, detail, err)
+				}
+				if n := f.ca.Count(acmetest.KindAccount); n != sent {
+					t.Errorf("%s, %q: sent %d times", kind, detail, n)
+				}
+				for _, r := range f.ca.Requests() {
+					if r.Method == http.MethodGet && r.Kind != acmetest.KindDirectory {
+						t.Errorf("%s: %s %s", kind, r.Method, r.URL)
+					}
+				}
+			}
+		}
+	})
 }
 
 func TestClientErrorsAreDistinct(t *testing.T) {

@@ -199,7 +199,7 @@ func TestHalfOfTheNoncesAreRejected(t *testing.T) {
 // What becomes of each request whose answer is lost, or that the server fails:
 // the table of retry.go, seen from outside.
 func TestResend(t *testing.T) {
-	conformance.Claim(t, "8555-6.5-02")
+	conformance.Claim(t, "8555-6.5-02", "9110-9.2.2-01")
 	t.Parallel()
 	lost := acmetest.Fault{LoseResponse: true}
 	never := acmetest.Fault{LoseRequest: true}
@@ -478,7 +478,7 @@ func TestDefaultBackoff(t *testing.T) {
 // No redirect is followed for a signed request; a GET's is, up to a number, and
 // to https only.
 func TestRedirects(t *testing.T) {
-	conformance.Claim(t, "8555-6.1-01", "8555-6.4-02")
+	conformance.Claim(t, "8555-6.1-01", "8555-6.4-02", "9110-15.4-01", "9110-15.4-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, v := range f.verbs()[:10] {
@@ -569,7 +569,7 @@ func TestAllowHTTP(t *testing.T) {
 
 // Whatever is sent in an issuance has the headers that it has to have.
 func TestHeaders(t *testing.T) {
-	conformance.Claim(t, "8555-6.1-03", "8555-6.1-04")
+	conformance.Claim(t, "8555-6.1-03", "8555-6.1-04", "9110-10.1.5-01")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		f.client.UserAgent, f.client.Language = "shop/2.1 (+https://shop.example)", "de, en;q=0.5"

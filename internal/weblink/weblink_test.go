@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-aa0b9f56/acme/internal/conformance"
 	"github.com/seed-aa0b9f56/acme/internal/weblink"
 )
 
 func TestFind(t *testing.T) {
+	conformance.Claim(t, "8288-3-01", "8288-3.1-01", "8288-3.2-01", "8288-3.3-01", "8288-3.3-02")
 	t.Parallel()
 	const rel = "alternate"
 	for _, tt := range []struct {
