@@ -50,6 +50,7 @@ type AccountInfo struct {
 	TermsOfServiceAgreed   bool
 	ExternalAccountBinding json.RawMessage `json:",omitzero"` // as verified by the server, if it says so
 	OrdersURL              string
+	DelegationsURL         string          // RFC 9115 §2.3.1.1
 	Raw                    json.RawMessage `json:",omitzero"` // as served
 }
 
@@ -63,6 +64,7 @@ func (i *AccountInfo) decode(data []byte) error {
 		Status:                 Status(text(m["status"])),
 		ExternalAccountBinding: m["externalAccountBinding"],
 		OrdersURL:              link(m["orders"]),
+		DelegationsURL:         link(m["delegations"]),
 		Raw:                    append(json.RawMessage(nil), data...),
 	}
 	optional(m["contact"], &i.Contact)
@@ -243,6 +245,7 @@ func (a *Account) info(ctx context.Context, op Operation, body any) (*AccountInf
 		return nil, err
 	}
 	info.OrdersURL = resolve(resp.base(), info.OrdersURL)
+	info.DelegationsURL = resolve(resp.base(), info.DelegationsURL)
 	return info, nil
 }
 
@@ -268,30 +271,35 @@ func isDeactivated(resp *Response, op Operation) error {
 	return nil
 }
 
-// maxOrderPages bounds the pages of an orders list.
-const maxOrderPages = 1000
-
 // Orders lists the URLs of the account's orders, over all pages of the list
 // (§7.1.2.1). An error is yielded once, at the end. Let's Encrypt has no such
 // list (errors.ErrUnsupported): store what Trace.OrderCreated tells.
 func (a *Account) Orders(ctx context.Context) iter.Seq2[string, error] {
+	return a.list(ctx, OpOrders, func(i *AccountInfo) string { return i.OrdersURL })
+}
+
+// maxPages bounds the pages of a list.
+const maxPages = 1000
+
+// list reads a list of URLs that the account has, page by page.
+func (a *Account) list(ctx context.Context, op Operation, first func(*AccountInfo) string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		info, err := a.Info(ctx)
-		if err == nil && info.OrdersURL == "" {
-			err = unsupported("the account %s has no orders list", a.url)
+		if err == nil && first(info) == "" {
+			err = unsupported("the account %s has no %s list", a.url, op)
 		}
 		if err != nil {
 			yield("", err)
 			return
 		}
 		seen := map[string]bool{}
-		for next := info.OrdersURL; next != ""; {
-			if seen[next] || len(seen) == maxOrderPages {
-				yield("", wrap(fmt.Errorf("%w: the list does not end", ErrMalformedResponse), "%s %s", OpOrders, next))
+		for next := first(info); next != ""; {
+			if seen[next] || len(seen) == maxPages {
+				yield("", wrap(fmt.Errorf("%w: the list does not end", ErrMalformedResponse), "%s %s", op, next))
 				return
 			}
 			seen[next] = true
-			page, resp, err := a.readOrders(ctx, next)
+			page, resp, err := a.readPage(ctx, op, next)
 			if err != nil {
 				yield("", err)
 				return
@@ -309,31 +317,35 @@ func (a *Account) Orders(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// readOrders reads one page: an object, or the bare array of step-ca.
-func (a *Account) readOrders(ctx context.Context, url string) ([]string, *Response, error) {
-	resp, err := a.post(ctx, OpOrders, url, nil)
+// readPage reads one page of a list: an object whose member has the list's name,
+// or the bare array of step-ca.
+func (a *Account) readPage(ctx context.Context, op Operation, url string) ([]string, *Response, error) {
+	resp, err := a.post(ctx, op, url, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	var page ordersPage
-	if json.Unmarshal(resp.Body, &page) == nil {
-		return page, resp, nil
+	page := listPage{name: string(op)}
+	if json.Unmarshal(resp.Body, &page.urls) == nil {
+		return page.urls, resp, nil
 	}
 	if err := resp.decode(&page); err != nil {
-		return nil, nil, wrap(err, "%s %s", OpOrders, url)
+		return nil, nil, wrap(err, "%s %s", op, url)
 	}
-	return page, resp, nil
+	return page.urls, resp, nil
 }
 
-// An ordersPage is a page of an orders list.
-type ordersPage []string
+// A listPage is a page of a list.
+type listPage struct {
+	name string
+	urls []string
+}
 
-func (p *ordersPage) decode(data []byte) error {
+func (p *listPage) decode(data []byte) error {
 	m, err := members(data)
-	if err != nil || len(m["orders"]) == 0 {
+	if err != nil || len(m[p.name]) == 0 {
 		return err
 	}
-	return json.Unmarshal(m["orders"], (*[]string)(p))
+	return json.Unmarshal(m[p.name], &p.urls)
 }
 
 // Post sends a signed request to any URL of the server, for what has no method

@@ -19,7 +19,12 @@ type Authorization struct {
 	Expires    time.Time // zero if the server did not say
 	RetryAfter time.Time // when the server wants to be asked again
 	Challenges []*Challenge
-	Raw        json.RawMessage `json:",omitzero"` // as served, with the members of extensions
+
+	// SubdomainAuthAllowed says that it is also for all that is below the domain
+	// (RFC 9444 §4.1).
+	SubdomainAuthAllowed bool
+
+	Raw json.RawMessage `json:",omitzero"` // as served, with the members of extensions
 }
 
 // maxChallenges bounds the challenges of an authorization that are looked at.
@@ -38,6 +43,7 @@ func (z *Authorization) decode(data []byte) error {
 	}
 	optional(m["identifier"], &z.Identifier)
 	optional(m["wildcard"], &z.Wildcard)
+	optional(m["subdomainAuthAllowed"], &z.SubdomainAuthAllowed)
 	if name, ok := strings.CutPrefix(z.Identifier.Value, "*."); ok {
 		z.Identifier.Value, z.Wildcard = name, true // against §7.1.4, but seen
 	}
@@ -104,6 +110,11 @@ func (z *Authorization) received(url string, resp *Response) {
 // for exactly this identifier, which must not be a wildcard. Servers that do not
 // offer it give errors.ErrUnsupported.
 func (a *Account) NewAuthorization(ctx context.Context, id Identifier) (*Authorization, error) {
+	return a.newAuthorization(ctx, id, false)
+}
+
+// newAuthorization asks for an authorization, of subdomains too (RFC 9444 §4.2).
+func (a *Account) newAuthorization(ctx context.Context, id Identifier, subdomains bool) (*Authorization, error) {
 	id, err := id.normalize()
 	if err == nil && strings.HasPrefix(id.Value, "*.") {
 		err = fmt.Errorf("a wildcard cannot be authorized in advance (§7.4.1)")
@@ -118,7 +129,13 @@ func (a *Account) NewAuthorization(ctx context.Context, id Identifier) (*Authori
 	if err != nil {
 		return nil, err
 	}
-	z, resp, err := call[Authorization](ctx, a, OpNewAuthz, url, map[string]any{"identifier": id})
+	identifier := any(id)
+	if subdomains {
+		if identifier, err = a.withSubdomains(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	z, resp, err := call[Authorization](ctx, a, OpNewAuthz, url, map[string]any{"identifier": identifier})
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,8 @@ type Certificate struct {
 	URL           string
 	PEM           []byte   // as served, less what is no certificate; only CERTIFICATE blocks are in it
 	AlternateURLs []string // of other chains for the same certificate
+
+	NotBefore, NotAfter time.Time // of the end-entity certificate
 }
 
 // Chain parses the certificates of the chain, the end-entity certificate first.
@@ -150,10 +152,24 @@ const downloadTime = 10 * time.Second
 // A 404 is asked again for some seconds, since Let's Encrypt's replicas may not
 // have it at once.
 func (a *Account) Certificate(ctx context.Context, url string) (*Certificate, error) {
+	if a.err != nil {
+		return nil, wrap(a.err, "%s", OpCertificate)
+	}
+	return a.client.certificate(ctx, request{op: OpCertificate, method: http.MethodPost, url: url, key: a.key, account: a.url, accept: pemChain})
+}
+
+// Certificate downloads a certificate chain without an account (RFC 8739 §3.4, RFC
+// 9115 §2.3.5), where the order that it is for says so: Order.AllowCertificateGet.
+// Otherwise it is like [Account.Certificate].
+func (c *Client) Certificate(ctx context.Context, url string) (*Certificate, error) {
+	return c.certificate(ctx, request{op: OpCertificate, method: http.MethodGet, url: url, accept: pemChain})
+}
+
+func (c *Client) certificate(ctx context.Context, q request) (*Certificate, error) {
 	var cert *Certificate
 	start := time.Now()
-	err := wait(ctx, url, func(int) (bool, state, error) {
-		got, err := a.download(ctx, url)
+	err := wait(ctx, q.url, func(int) (bool, state, error) {
+		got, err := c.download(ctx, q)
 		if isNotFound(err) && time.Since(start) < downloadTime {
 			p, _ := asProblem(err)
 			if p.RetryAfter.After(start.Add(downloadTime)) {
@@ -167,28 +183,34 @@ func (a *Account) Certificate(ctx context.Context, url string) (*Certificate, er
 	if err != nil {
 		return nil, err
 	}
-	a.client.log(ctx, slog.LevelInfo, "acme: certificate", urlAttr(url))
+	c.log(ctx, slog.LevelInfo, "acme: certificate", urlAttr(q.url), slog.Time("acme.not_after", cert.NotAfter))
 	return cert, nil
 }
 
-func (a *Account) download(ctx context.Context, url string) (*Certificate, error) {
-	if a.err != nil {
-		return nil, wrap(a.err, "%s", OpCertificate)
-	}
-	resp, err := a.client.do(ctx, request{op: OpCertificate, method: http.MethodPost, url: url, key: a.key, account: a.url, accept: pemChain})
+func (c *Client) download(ctx context.Context, q request) (*Certificate, error) {
+	resp, err := c.do(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	// The Content-Type is not looked at: step-ca has sent none, proxies change it.
 	chain, err := parseChain(resp.Body)
 	if err != nil {
-		return nil, wrap(err, "%s %s", OpCertificate, url)
+		return nil, wrap(err, "%s %s", q.op, q.url)
 	}
 	if !inOrder(chain) {
-		a.client.log(ctx, slog.LevelWarn, "acme: certificate chain out of order", urlAttr(url))
+		c.log(ctx, slog.LevelWarn, "acme: certificate chain out of order", urlAttr(q.url))
+	}
+	leaf := chain[0]
+	for name, want := range map[string]time.Time{"Cert-Not-Before": leaf.NotBefore, "Cert-Not-After": leaf.NotAfter} {
+		if v := resp.Header.Get(name); v != "" && v != want.UTC().Format(http.TimeFormat) { // they are for those who cannot read certificates (RFC 8739 §3.3)
+			c.log(ctx, slog.LevelWarn, "acme: "+name+" is not the certificate's", urlAttr(q.url), slog.String("acme.value", quote(v)))
+		}
 	}
 	alternates := resp.Links("alternate")
-	return &Certificate{URL: url, PEM: onlyCertificates(resp.Body, chain), AlternateURLs: alternates[:min(len(alternates), maxAlternates)]}, nil
+	return &Certificate{
+		URL: q.url, PEM: onlyCertificates(resp.Body, chain), AlternateURLs: alternates[:min(len(alternates), maxAlternates)],
+		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
+	}, nil
 }
 
 // Certificates iterates over the chains for a certificate (§7.4.2): the default

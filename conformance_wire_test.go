@@ -303,6 +303,9 @@ func everything(t *testing.T) (*fixture, *tap) {
 	for _, err := range f.account.Orders(ctx) {
 		must(err)
 	}
+	for _, err := range f.account.Delegations(ctx) {
+		must(err)
+	}
 	_, err = f.account.Post(ctx, f.account.URL(), map[string]any{"contact": []string{"mailto:ops@example.com"}})
 	must(err)
 	f.fault(acmetest.FaultOnce(acmetest.KindChallenge, acmetest.Fault{LoseResponse: true})) // it is read then
@@ -558,6 +561,7 @@ func TestResourcesAreReadByPostAsGet(t *testing.T) {
 	conformance.Claim(t, "8555-6.3-01", "8555-6.3-02", "8555-7.1.1-01")
 	reads := []acme.Operation{
 		acme.OpAccount, acme.OpOrders, acme.OpOrder, acme.OpAuthorization, acme.OpChallenge, acme.OpCertificate, acme.OpPostAsGet,
+		acme.OpDelegations, acme.OpDelegation,
 	}
 	unsigned := map[acme.Operation]string{acme.OpDirectory: "GET", acme.OpNewNonce: "HEAD", acme.OpRenewalInfo: "GET"}
 	bubble(t, func(t *testing.T) {

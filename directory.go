@@ -43,6 +43,11 @@ type DirectoryMeta struct {
 	CAAIdentities           []string          // names for CAA records (RFC 8659)
 	ExternalAccountRequired bool              // NewAccount needs an ExternalAccount (§7.3.4)
 	Profiles                map[string]string // name to description (draft-ietf-acme-profiles)
+	AutoRenewal             *AutoRenewalMeta  // nil: no auto-renewal (RFC 8739)
+	AllowCertificateGet     bool              // OrderRequest.AllowCertificateGet is offered (RFC 9115 §2.3.5)
+	DelegationEnabled       bool              // RFC 9115 §2.3.4
+	SubdomainAuthAllowed    bool              // RFC 9444 §4.4
+	InBandOnionCAARequired  bool              // finalize needs the CAA records of .onion names (RFC 9799 §6.4.1)
 	Raw                     json.RawMessage   // as served
 }
 
@@ -165,6 +170,15 @@ func (d *Directory) decode(data []byte) error {
 	optional(meta["caaIdentities"], &d.Meta.CAAIdentities)
 	optional(meta["externalAccountRequired"], &d.Meta.ExternalAccountRequired)
 	optional(meta["profiles"], &d.Meta.Profiles)
+	d.Meta.decodeAutoRenewal(meta["auto-renewal"])
+	var onionCAA bool // the name in the IANA registry (RFC 9799 §7.3)
+	for name, flag := range map[string]*bool{
+		"allow-certificate-get": &d.Meta.AllowCertificateGet, "delegation-enabled": &d.Meta.DelegationEnabled,
+		"subdomainAuthAllowed": &d.Meta.SubdomainAuthAllowed, "inBandOnionCAARequired": &d.Meta.InBandOnionCAARequired, "onionCAARequired": &onionCAA,
+	} {
+		optional(meta[name], flag)
+	}
+	d.Meta.InBandOnionCAARequired = d.Meta.InBandOnionCAARequired || onionCAA
 	return nil
 }
 

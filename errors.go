@@ -29,6 +29,7 @@ const (
 	ErrInvalidIdentifier   ClientError = "invalid identifier"
 	ErrDuplicateIdentifier ClientError = "duplicate identifier"
 	ErrInvalidOrderRequest ClientError = "invalid order request"
+	ErrNotCancelable       ClientError = "only an auto-renewal order that is valid can be canceled"
 	ErrNoCSR               ClientError = "CertificateRequest.CSR is nil: use NewCSR or a function of your own"
 	ErrCSRMismatch         ClientError = "the CSR does not match the order"
 	ErrAccountKeyInCSR     ClientError = "the CSR holds the account key: a certificate needs a key of its own (§11.1)"
@@ -42,15 +43,16 @@ const (
 
 // Answers that the client does not accept.
 const (
-	ErrMalformedResponse   ClientError = "malformed response"
-	ErrResponseTooLarge    ClientError = "response too large"
-	ErrRedirect            ClientError = "redirect refused: a signed request is sent to the URL it is signed for only (§6.4)"
-	ErrNoNonce             ClientError = "the server gave no usable nonce"
-	ErrInvalidToken        ClientError = "challenge token is not base64url (§8.1)"
-	ErrInvalidChain        ClientError = "invalid certificate chain"
-	ErrCertificateMismatch ClientError = "the certificate does not match the request"
-	ErrKeyInUse            ClientError = "the new key belongs to another account"
-	ErrKeyUnknown          ClientError = "it could not be found out which key the account has now"
+	ErrMalformedResponse    ClientError = "malformed response"
+	ErrResponseTooLarge     ClientError = "response too large"
+	ErrRedirect             ClientError = "redirect refused: a signed request is sent to the URL it is signed for only (§6.4)"
+	ErrNoNonce              ClientError = "the server gave no usable nonce"
+	ErrInvalidToken         ClientError = "challenge token is not base64url (§8.1)"
+	ErrInvalidChain         ClientError = "invalid certificate chain"
+	ErrCertificateMismatch  ClientError = "the certificate does not match the request"
+	ErrCertificateGetDenied ClientError = "the CA does not give certificates away without an account, which a delegated order needs"
+	ErrKeyInUse             ClientError = "the new key belongs to another account"
+	ErrKeyUnknown           ClientError = "it could not be found out which key the account has now"
 )
 
 // Error returns the name of the failure.
@@ -68,7 +70,17 @@ func (e *OrderError) Error() string {
 	if e.Order.Error != nil {
 		text += ": " + e.Order.Error.Error()
 	}
+	if e.Is(ErrCertificateGetDenied) {
+		text += fmt.Sprintf(": %v (RFC 9115 §2.3.2)", ErrCertificateGetDenied)
+	}
 	return text
+}
+
+// Is reports whether target is [ErrCertificateGetDenied] and the order, of a
+// delegated name, is invalid for that reason (RFC 9115 §2.3.2).
+func (e *OrderError) Is(target error) bool {
+	o := e.Order
+	return target == error(ErrCertificateGetDenied) && o.Delegation != "" && o.Status == StatusInvalid && !o.AllowCertificateGet
 }
 
 // Unwrap returns the order's problem, or nil.

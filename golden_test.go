@@ -126,6 +126,55 @@ func TestGoldenPayloads(t *testing.T) {
 	})
 }
 
+// The payloads of extensions.
+func TestGoldenExtensions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{
+			SubdomainAuth: true, AutoRenewal: &acmetest.AutoRenewal{AllowCertificateGet: true}, AllowCertificateGet: true,
+			Delegations: []acmetest.Delegation{{CSRTemplate: `{}`}}, IdentifierTypes: []string{"email", "TNAuthList", "bundleEID", "permanent-identifier", "hardware-module"},
+		})
+		ctx := t.Context()
+		check := func(name string, kind acmetest.Kind, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			requests := f.ca.Requests()
+			last := requests[len(requests)-1]
+			if last.Kind != kind {
+				t.Fatalf("%s: the last request is %s", name, last.Kind)
+			}
+			checkGolden(t, name, last)
+		}
+		a, b := acme.DNS("a.example.org"), acme.DNS("a.example.org", "b.example.org")
+		renewal := &acme.AutoRenewal{StartDate: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), EndDate: time.Date(2000, 2, 2, 0, 0, 0, 0, time.UTC), Lifetime: 24 * time.Hour, LifetimeAdjust: time.Hour}
+		for name, req := range map[string]acme.OrderRequest{
+			"newOrder-ancestorDomain":        {Identifiers: b, AncestorDomains: []string{"example.org"}},
+			"newOrder-autoRenewal":           {Identifiers: a, AutoRenewal: renewal, AllowCertificateGet: true},
+			"newOrder-allowCertificateGet":   {Identifiers: a, AllowCertificateGet: true},
+			"newOrder-delegation":            {Identifiers: a, Delegation: "https://ca.test/delegation/1"},
+			"newOrder-delegationAutoRenewal": {Identifiers: a, Delegation: "https://ca.test/delegation/1", AutoRenewal: renewal},
+			"newOrder-identifiers": {Identifiers: []acme.Identifier{
+				{Type: acme.TypeEmail, Value: "user@example.org"}, {Type: acme.TypeTNAuthList, Value: "MAigBhYENzA5Sg"}, {Type: acme.TypeBundleEID, Value: "dtn://example/"},
+				{Type: acme.TypePermanentIdentifier, Value: "SN-1234"}, {Type: acme.TypeHardwareModule, Value: "HW-77/1.3.6.1.4.1.32473.1"},
+			}},
+		} {
+			_, err := f.account.NewOrder(ctx, req)
+			check(name, acmetest.KindNewOrder, err)
+		}
+		_, err := f.account.NewSubdomainAuthorization(ctx, "example.org")
+		check("newAuthz-subdomains", acmetest.KindNewAuthz, err)
+		_, err = f.account.Delegation(ctx, "https://ca.test/delegation/1")
+		check("delegation", acmetest.KindDelegation, err)
+		for _, err = range f.account.Delegations(ctx) { // one page
+			check("delegations", acmetest.KindDelegations, err)
+		}
+		o := f.series("a.example.org")
+		_, err = f.account.CancelOrder(ctx, o)
+		check("cancelOrder", acmetest.KindOrder, err)
+	})
+}
+
 // checkGolden compares a request's protected header and payload with a file, in
 // which what changes from run to run is a dash.
 func checkGolden(t *testing.T, name string, r acmetest.Request, variable ...string) {

@@ -216,9 +216,6 @@ func makeCSR(ctx context.Context, o *Order, req CertificateRequest) ([]byte, err
 // collect downloads and checks the certificate of a valid order. Without a csr,
 // after a restart, it makes one, for the key.
 func collect(ctx context.Context, a *Account, o *Order, req CertificateRequest, csr []byte) (*Certificate, error) {
-	if o.CertificateURL == "" {
-		return nil, wrap(fmt.Errorf("%w: it is valid but has no certificate", ErrMalformedResponse), "order %s", o.URL)
-	}
 	var err error
 	if csr == nil {
 		if csr, err = makeCSR(ctx, o, req); err != nil {
@@ -229,7 +226,7 @@ func collect(ctx context.Context, a *Account, o *Order, req CertificateRequest, 
 	if err != nil {
 		return nil, wrap(fmt.Errorf("%w: %w", ErrCSRMismatch, err), "order %s", o.URL)
 	}
-	cert, err := a.Certificate(ctx, o.CertificateURL)
+	cert, err := a.OrderCertificate(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +234,7 @@ func collect(ctx context.Context, a *Account, o *Order, req CertificateRequest, 
 		return nil, wrap(err, "certificate %s of order %s", cert.URL, o.URL)
 	}
 	if req.Chain != nil {
-		if chosen := req.Chain(chains(ctx, a, cert)); chosen != nil && chosen.Match(o.Identifiers, asked.PublicKey) == nil {
+		if chosen := req.Chain(chains(ctx, a, o, cert)); chosen != nil && chosen.Match(o.Identifiers, asked.PublicKey) == nil {
 			cert = chosen
 		}
 	}
@@ -245,14 +242,16 @@ func collect(ctx context.Context, a *Account, o *Order, req CertificateRequest, 
 	return cert, nil
 }
 
-// chains iterates over a certificate's chains, of which cert is the first.
-func chains(ctx context.Context, a *Account, cert *Certificate) iter.Seq2[*Certificate, error] {
+// chains iterates over the chains of an order's certificate, of which cert is the
+// first.
+func chains(ctx context.Context, a *Account, o *Order, cert *Certificate) iter.Seq2[*Certificate, error] {
 	return func(yield func(*Certificate, error) bool) {
 		if !yield(cert, nil) {
 			return
 		}
 		for _, alternate := range cert.AlternateURLs {
-			if !yield(a.Certificate(ctx, alternate)) {
+			other := &Order{URL: o.URL, CertificateURL: alternate, AllowCertificateGet: o.AllowCertificateGet}
+			if !yield(a.OrderCertificate(ctx, other)) {
 				return
 			}
 		}

@@ -29,58 +29,6 @@ const (
 	StatusCanceled    Status = "canceled" // RFC 8739 §3.1.2
 )
 
-// An OrderRequest describes the certificate to order (§7.4). It can be used
-// again, for renewals.
-type OrderRequest struct {
-	_ struct{}
-
-	// Identifiers are the names and addresses of the certificate. See DNS, IP.
-	Identifiers []Identifier
-
-	// NotBefore and NotAfter ask for a validity; zero leaves it to the server.
-	NotBefore, NotAfter time.Time
-
-	// Profile asks for one of Directory.Meta.Profiles (draft-ietf-acme-profiles).
-	Profile string
-
-	// Replaces names the certificate that is to be replaced (RFC 9773 §5). It is
-	// not sent to a server that has no renewal information.
-	Replaces CertID
-
-	// Extra has members for extensions that have no field here.
-	Extra map[string]any
-}
-
-// body makes the newOrder object, of what is set and nothing else.
-func (r *OrderRequest) body(ids []Identifier) (map[string]any, error) {
-	body := map[string]any{"identifiers": ids}
-	if !r.NotBefore.IsZero() {
-		body["notBefore"] = r.NotBefore.UTC().Format(time.RFC3339)
-	}
-	if !r.NotAfter.IsZero() {
-		body["notAfter"] = r.NotAfter.UTC().Format(time.RFC3339)
-	}
-	if !r.NotAfter.IsZero() && !r.NotAfter.After(r.NotBefore) {
-		return nil, fmt.Errorf("%w: NotAfter is not after NotBefore", ErrInvalidOrderRequest)
-	}
-	if r.Profile != "" {
-		body["profile"] = r.Profile
-	}
-	if r.Replaces != "" {
-		if _, _, err := r.Replaces.Parse(); err != nil {
-			return nil, err
-		}
-		body["replaces"] = r.Replaces
-	}
-	for name, v := range r.Extra {
-		if _, ok := body[name]; ok {
-			return nil, fmt.Errorf("%w: Extra has %s, which has a field", ErrInvalidOrderRequest, quote(name))
-		}
-		body[name] = v
-	}
-	return body, nil
-}
-
 // An Order is an order as the server has it (§7.1.3). It is plain data.
 type Order struct {
 	URL               string // of the order, from newOrder; what a program has to store
@@ -92,11 +40,17 @@ type Order struct {
 	Identifiers       []Identifier
 	AuthorizationURLs []string
 	FinalizeURL       string
-	CertificateURL    string // of a valid order
-	Profile           string
+	CertificateURL    string // of a valid order; see Account.OrderCertificate
+	Profile           string // may be one that the server chose
 	Replaces          CertID
-	Error             *Problem        // why it is invalid
-	Raw               json.RawMessage `json:",omitzero"` // as served, with the members of extensions
+	Error             *Problem // why it is invalid
+
+	AutoRenewal         *AutoRenewal // as the server has set it, which may differ from the request (RFC 8739 §3.1.1)
+	StarCertificateURL  string       // instead of CertificateURL in an auto-renewal order
+	AllowCertificateGet bool         // the certificate can be had without an account (RFC 8739 §3.4, RFC 9115 §2.3.5)
+	Delegation          string       // RFC 9115 §2.3.2
+
+	Raw json.RawMessage `json:",omitzero"` // as served, with the members of extensions
 }
 
 // decode reads an order object. URL is not part of it.
@@ -114,8 +68,10 @@ func (o *Order) decode(data []byte) error {
 		CertificateURL: link(m["certificate"]),
 		Profile:        text(m["profile"]),
 		Replaces:       CertID(text(m["replaces"])),
+		Delegation:     link(m["delegation"]),
 		Raw:            append(json.RawMessage(nil), data...),
 	}
+	o.decodeAutoRenewal(m)
 	optional(m["identifiers"], &o.Identifiers)
 	optional(m["authorizations"], &o.AuthorizationURLs)
 	o.Error = embeddedProblem(m["error"])
@@ -128,6 +84,7 @@ func (o *Order) received(orderURL string, resp *Response) {
 	o.URL, o.RetryAfter = orderURL, resp.RetryAfter
 	o.FinalizeURL = resolve(base, o.FinalizeURL)
 	o.CertificateURL = resolve(base, o.CertificateURL)
+	o.StarCertificateURL = resolve(base, o.StarCertificateURL)
 	resolveAll(base, o.AuthorizationURLs)
 }
 
@@ -153,6 +110,9 @@ func (o *Order) keeping(earlier *Order) *Order {
 	}
 	if kept.CertificateURL == "" {
 		kept.CertificateURL = earlier.CertificateURL
+	}
+	if kept.StarCertificateURL == "" {
+		kept.StarCertificateURL = earlier.StarCertificateURL
 	}
 	return &kept
 }
@@ -182,30 +142,29 @@ func isSubset(a, b []string) bool {
 }
 
 // NewOrder orders a certificate (§7.4). Names are converted to A-labels and
-// checked first: ErrNoIdentifiers, ErrInvalidIdentifier, ErrDuplicateIdentifier.
+// checked first: ErrNoIdentifiers, ErrInvalidIdentifier, ErrDuplicateIdentifier,
+// ErrInvalidOrderRequest, [*ProfileError]; what the server does not offer is
+// errors.ErrUnsupported.
 // The server's refusal is a [*Problem], with a subproblem for each identifier
 // that it minds, if it is that kind.
 //
 // After a lost answer the order is requested once more; the server may then have
 // two. An internal error that the CA itself reports is tried again some times.
 func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error) {
-	ids, err := normalizeIdentifiers(req.Identifiers)
+	req, err := req.normalize()
+	if err == nil {
+		err = a.err
+	}
 	if err != nil {
 		return nil, wrap(err, "%s", OpNewOrder)
-	}
-	body, err := req.body(ids)
-	if err != nil {
-		return nil, wrap(err, "%s", OpNewOrder)
-	}
-	if a.err != nil {
-		return nil, wrap(a.err, "%s", OpNewOrder)
 	}
 	dir, err := a.client.Directory(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if dir.RenewalInfoURL == "" {
-		delete(body, "replaces") // RFC 9773 §5
+	body, err := req.body(dir)
+	if err != nil {
+		return nil, wrap(err, "%s %s", OpNewOrder, dir.NewOrderURL)
 	}
 	o, resp, err := call[Order](ctx, a, OpNewOrder, dir.NewOrderURL, body)
 	if err != nil {
@@ -216,16 +175,14 @@ func (a *Account) NewOrder(ctx context.Context, req OrderRequest) (*Order, error
 		return nil, wrap(fmt.Errorf("%w: no Location for the new order", ErrMalformedResponse), "%s %s", OpNewOrder, dir.NewOrderURL)
 	}
 	o.received(location, resp)
-	if missing := notOrdered(o.Identifiers, ids); len(o.Identifiers) > 0 && len(missing) > 0 {
+	if missing := notOrdered(o.Identifiers, req.Identifiers); len(o.Identifiers) > 0 && len(missing) > 0 {
 		return nil, wrap(fmt.Errorf("%w: the order %s is without %s", ErrMalformedResponse, quoteIfOdd(location), identifierList(missing)),
 			"%s %s", OpNewOrder, dir.NewOrderURL)
 	}
 	if len(o.Identifiers) == 0 {
-		o.Identifiers = ids
+		o.Identifiers = req.Identifiers
 	}
-	if slices.ContainsFunc(ids, isOnion) {
-		a.client.log(ctx, slog.LevelWarn, "acme: certificates are published in Certificate Transparency logs, with the onion names in them (RFC 9799 §8.9)", urlAttr(o.URL))
-	}
+	a.warnOf(ctx, &req, o)
 	a.client.log(ctx, slog.LevelInfo, "acme: order created", urlAttr(o.URL), slog.String("acme.identifiers", identifierList(o.Identifiers)))
 	emit(ctx, func(t *Trace) {
 		if t.OrderCreated != nil {

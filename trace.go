@@ -25,6 +25,7 @@ const (
 	OpNewOrder                Operation = "newOrder"
 	OpOrder                   Operation = "order"
 	OpFinalize                Operation = "finalize"
+	OpCancelOrder             Operation = "cancelOrder" // RFC 8739
 	OpNewAuthz                Operation = "newAuthz"
 	OpAuthorization           Operation = "authorization"
 	OpDeactivateAuthorization Operation = "deactivateAuthorization"
@@ -33,8 +34,10 @@ const (
 	OpCertificate             Operation = "certificate"
 	OpRevokeCert              Operation = "revokeCert"
 	OpRenewalInfo             Operation = "renewalInfo"
-	OpPost                    Operation = "post"      // Account.Post with a payload
-	OpPostAsGet               Operation = "postAsGet" // Account.Post without
+	OpDelegations             Operation = "delegations" // RFC 9115
+	OpDelegation              Operation = "delegation"  // RFC 9115
+	OpPost                    Operation = "post"        // Account.Post with a payload
+	OpPostAsGet               Operation = "postAsGet"   // Account.Post without
 )
 
 type operationKey struct{}

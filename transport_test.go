@@ -34,6 +34,9 @@ type verb struct {
 func (f *fixture) verbs() []verb {
 	t := f.T
 	ctx := t.Context()
+	f.ca.Update(func(o *acmetest.Options) {
+		o.AutoRenewal, o.Delegations = &acmetest.AutoRenewal{}, []acmetest.Delegation{{CSRTemplate: `{}`}}
+	})
 	pending := f.order("pending.example.com")
 	authz, err := f.account.Authorization(ctx, pending.AuthorizationURLs[0])
 	if err != nil {
@@ -49,6 +52,7 @@ func (f *fixture) verbs() []verb {
 		t.Fatal(err)
 	}
 	challenge := pick(t, authz, acme.HTTP01)
+	series := f.series("series.example.com")
 	return []verb{
 		{acme.OpNewAccount, acmetest.KindNewAccount, func(f *fixture) error {
 			_, err := f.client.NewAccount(ctx, f.key, acme.AccountRequest{TermsOfServiceAgreed: true})
@@ -72,6 +76,11 @@ func (f *fixture) verbs() []verb {
 		}},
 		{acme.OpCertificate, acmetest.KindCertificate, func(f *fixture) error {
 			_, err := f.account.Certificate(ctx, ready.CertificateURL)
+			return err
+		}},
+		{acme.OpCancelOrder, acmetest.KindOrder, func(f *fixture) error { _, err := f.account.CancelOrder(ctx, series); return err }},
+		{acme.OpDelegation, acmetest.KindDelegation, func(f *fixture) error {
+			_, err := f.account.Delegation(ctx, "https://ca.test/delegation/1")
 			return err
 		}},
 		{acme.OpPostAsGet, acmetest.KindOrder, func(f *fixture) error { _, err := f.account.Post(ctx, pending.URL, nil); return err }},

@@ -47,6 +47,9 @@ func date(raw json.RawMessage) time.Time {
 	return t
 }
 
+// timestamp is a time as it is sent (RFC 3339).
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 // isObject reports whether raw looks like a JSON object.
 func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
 

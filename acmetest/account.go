@@ -37,7 +37,7 @@ type account struct {
 func (a *account) url(base string) string { return base + pathAccount + a.id }
 
 // page is the account object.
-func (a *account) page(base string) map[string]any {
+func (a *account) page(s *Server, base string) map[string]any {
 	p := map[string]any{"status": a.status, "orders": a.url(base) + suffixOrders}
 	if len(a.contact) > 0 {
 		p["contact"] = a.contact
@@ -47,6 +47,9 @@ func (a *account) page(base string) map[string]any {
 	}
 	if a.binding != nil {
 		p["externalAccountBinding"] = a.binding // §7.3.4: the same value as in the request
+	}
+	if s.opts.Delegations != nil {
+		p["delegations"] = a.url(base) + suffixDelegations // RFC 9115 §2.3.1.1
 	}
 	return p
 }
@@ -73,7 +76,7 @@ func (s *Server) newAccount(c *call) (*answer, *refusal) {
 	}
 	if a := s.accountByKey[thumbprint(c.key)]; a != nil {
 		c.account = a
-		return a.answer(http.StatusOK, c.base), c.checkAccount()
+		return a.answer(s, http.StatusOK, c.base), c.checkAccount()
 	}
 	if onlyExisting {
 		return nil, refuse(http.StatusBadRequest, "accountDoesNotExist", "there is no account with this key (§7.3.1)")
@@ -84,12 +87,12 @@ func (s *Server) newAccount(c *call) (*answer, *refusal) {
 	}
 	s.accounts[a.id] = a
 	s.accountByKey[a.thumbprint] = a
-	return a.answer(http.StatusCreated, c.base), nil
+	return a.answer(s, http.StatusCreated, c.base), nil
 }
 
 // answer is the account object with its URL.
-func (a *account) answer(status int, base string) *answer {
-	ans := jsonAnswer(status, a.page(base))
+func (a *account) answer(s *Server, status int, base string) *answer {
+	ans := jsonAnswer(status, a.page(s, base))
 	ans.header.Set("Location", a.url(base))
 	return ans
 }
@@ -177,7 +180,7 @@ func (s *Server) accountPage(c *call) (*answer, *refusal) {
 		return nil, unauthorized("this is another account")
 	}
 	if len(c.jws.payload) == 0 {
-		return jsonAnswer(http.StatusOK, c.account.page(c.base)), nil
+		return jsonAnswer(http.StatusOK, c.account.page(s, c.base)), nil
 	}
 	o, r := c.payload("contact", "status", "termsOfServiceAgreed")
 	if r != nil {
@@ -204,7 +207,7 @@ func (s *Server) accountPage(c *call) (*answer, *refusal) {
 	if change {
 		c.account.end(statusDeactivated)
 	}
-	return jsonAnswer(http.StatusOK, c.account.page(c.base)), nil
+	return jsonAnswer(http.StatusOK, c.account.page(s, c.base)), nil
 }
 
 // end moves an account to a final status and cancels what it had under way (§7.3.6).

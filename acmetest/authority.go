@@ -83,14 +83,14 @@ func sign(template, parent *x509.Certificate, key crypto.PublicKey, by crypto.Si
 	return cert
 }
 
-// leaf issues the certificate of a finalized order.
-func (a *authority) leaf(o *order, lifetime time.Duration) (*certificate, error) {
+// leaf issues a certificate of a finalized order.
+func (a *authority) leaf(o *order, notBefore, notAfter time.Time) (*certificate, error) {
 	csr := o.issue.csr
 	template := &x509.Certificate{
 		SerialNumber:          serialNumber(),
 		Subject:               pkix.Name{CommonName: csr.Subject.CommonName},
-		NotBefore:             o.notBefore,
-		NotAfter:              o.notAfter,
+		NotBefore:             notBefore,
+		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		SubjectKeyId:          keyID(csr.PublicKey),
@@ -98,12 +98,6 @@ func (a *authority) leaf(o *order, lifetime time.Duration) (*certificate, error)
 	}
 	if _, ok := csr.PublicKey.(*rsa.PublicKey); ok {
 		template.KeyUsage |= x509.KeyUsageKeyEncipherment
-	}
-	if template.NotBefore.IsZero() {
-		template.NotBefore = time.Now()
-	}
-	if template.NotAfter.IsZero() {
-		template.NotAfter = template.NotBefore.Add(lifetime)
 	}
 	o.name(template)
 	der, err := x509.CreateCertificate(rand.Reader, template, a.chain(0).intermediate, csr.PublicKey, a.key)

@@ -20,6 +20,8 @@ type authorization struct {
 
 	// preauthorized ones come from newAuthz, and are used by the orders that follow.
 	preauthorized bool
+
+	subdomains bool // it is for all that is below the domain (RFC 9444 §4.1)
 }
 
 func (a *authorization) url(base string) string { return base + pathAuthorization + a.id }
@@ -40,6 +42,9 @@ func (a *authorization) page(s *Server, base string) map[string]any {
 	}
 	if a.wildcard {
 		p["wildcard"] = true
+	}
+	if a.subdomains {
+		p["subdomainAuthAllowed"] = true
 	}
 	return p
 }
@@ -113,20 +118,25 @@ func (a *account) find(k authzKey, filter func(*authorization) bool, statuses ..
 	return nil
 }
 
-func preauthorized(a *authorization) bool { return a.preauthorized }
-
 // addAuthorizations gives an order one authorization for each distinct identifier (§7.1.3).
 func (s *Server) addAuthorizations(c *call, o *order) {
-	done := map[Identifier]bool{}
+	done := map[authzKey]bool{}
 	for _, id := range o.identifiers {
-		if done[id] {
+		if a := c.account.preauthorizedFor(id); a != nil {
+			if !slices.Contains(o.authzs, a) {
+				o.authzs = append(o.authzs, a)
+			}
 			continue
 		}
-		done[id] = true
-		k := authzKeyOf(id)
+		k, subdomains := s.authorized(o, id)
+		if done[k] {
+			continue
+		}
+		done[k] = true
 		a := c.account.find(k, func(a *authorization) bool { return s.opts.ReuseAuthorizations || a.preauthorized }, statusValid)
 		if a == nil {
 			a = s.makeAuthorization(c, k)
+			a.subdomains = subdomains
 		}
 		o.authzs = append(o.authzs, a)
 	}
@@ -170,7 +180,15 @@ func (s *Server) newAuthz(c *call) (*answer, *refusal) {
 	if r != nil {
 		return nil, r
 	}
-	id, r := parseIdentifier(body["identifier"])
+	var more []string
+	if s.opts.SubdomainAuth {
+		more = append(more, "subdomainAuthAllowed") // RFC 9444 §4.2: inside the identifier
+	}
+	id, o, r := parseIdentifier(body["identifier"], more...)
+	if r != nil {
+		return nil, r
+	}
+	subdomains, _, r := member[bool](o, "subdomainAuthAllowed")
 	if r != nil {
 		return nil, r
 	}
@@ -181,10 +199,11 @@ func (s *Server) newAuthz(c *call) (*answer, *refusal) {
 		return nil, r
 	}
 	k, status := authzKeyOf(id), http.StatusOK
-	a := c.account.find(k, preauthorized, statusValid, statusPending) // erratum 5861
+	same := func(a *authorization) bool { return a.preauthorized && a.subdomains == subdomains }
+	a := c.account.find(k, same, statusValid, statusPending) // erratum 5861
 	if a == nil {
 		a, status = s.makeAuthorization(c, k), http.StatusCreated
-		a.preauthorized = true
+		a.preauthorized, a.subdomains = true, subdomains
 	}
 	ans := jsonAnswer(status, a.page(s, c.base))
 	ans.header.Set("Location", a.url(c.base))

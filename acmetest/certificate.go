@@ -73,14 +73,8 @@ func (s *Server) certificatePage(c *call) (*answer, *refusal) {
 			return nil, notFound(c.url)
 		}
 	}
-	cert := s.certificates[id]
-	if cert == nil {
-		return nil, notFound(c.url)
-	}
-	if cert.order.account != c.account {
-		return nil, unauthorized("this certificate is another account's")
-	}
-	if r := c.asGet(); r != nil {
+	cert, r := s.certificateFor(c, id)
+	if r != nil {
 		return nil, r
 	}
 	a := &answer{
@@ -88,16 +82,47 @@ func (s *Server) certificatePage(c *call) (*answer, *refusal) {
 		header: http.Header{"Content-Type": {chainType}},
 		body:   chainPEM(cert.leaf, s.ca().chain(n).intermediate),
 	}
+	if cert.order.series != nil { // RFC 8739 §3.3
+		a.header.Set("Cert-Not-Before", cert.leaf.NotBefore.UTC().Format(http.TimeFormat))
+		a.header.Set("Cert-Not-After", cert.leaf.NotAfter.UTC().Format(http.TimeFormat))
+	}
 	for i := range s.opts.AlternateChains + 1 {
 		switch i {
 		case n:
 		case 0:
-			addLink(a.header, cert.url(c.base), "alternate")
+			addLink(a.header, c.base+pathCertificate+id, "alternate")
 		default:
-			addLink(a.header, cert.url(c.base)+"/"+strconv.Itoa(i), "alternate")
+			addLink(a.header, c.base+pathCertificate+id+"/"+strconv.Itoa(i), "alternate")
 		}
 	}
 	return a, nil
+}
+
+// certificateFor finds the certificate at a URL, and who may have it: the account, and where that was agreed upon everybody (RFC
+// 8739 §3.4, RFC 9115 §2.3.5).
+func (s *Server) certificateFor(c *call, id string) (*certificate, *refusal) {
+	cert, o := s.certificates[id], s.orders[id]
+	switch {
+	case cert != nil:
+		o = cert.order
+	case o == nil || o.series == nil || o.series.certificates == nil:
+		return nil, notFound(c.url)
+	}
+	if c.method == http.MethodPost && o.account != c.account {
+		return nil, unauthorized("this certificate is another account's")
+	}
+	if c.method != http.MethodPost && !o.getAllowed {
+		r := violation(http.StatusMethodNotAllowed, "malformed", "%s is not allowed on this certificate (§6.3, RFC 8739 §3.4)", c.method)
+		r.header.Set("Allow", http.MethodPost)
+		return nil, r
+	}
+	if r := c.asGet(); r != nil {
+		return nil, r
+	}
+	if cert != nil {
+		return cert, nil
+	}
+	return s.current(o)
 }
 
 // chainPEM is application/pem-certificate-chain (§9.1).

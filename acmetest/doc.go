@@ -1,7 +1,8 @@
 // Package acmetest is a fake certification authority for tests of ACME clients and of programs that use them.
 //
-// A [Server] speaks RFC 8555, RFC 9773 (renewal information), RFC 8738 (IP addresses) and draft-ietf-acme-profiles, issues real
-// certificates, and answers a client that breaks the RFC with the error it deserves. It is programmable: it can be slow,
+// A [Server] speaks RFC 8555, RFC 9773 (renewal information), RFC 8738 (IP addresses) and draft-ietf-acme-profiles, and where
+// [Options] switch it on RFC 8739 (auto-renewal), RFC 9115 (delegation), RFC 9444 (subdomains) and identifiers of other types. It
+// issues real certificates, and answers a client that breaks the RFC with the error it deserves. It is programmable: it can be slow,
 // forgetful, rate limited, cut off in the middle of an answer, or as peculiar as CAs in the field are. It imports no ACME
 // client, so it is a second reading of the RFC and not an echo of the client's own.
 //

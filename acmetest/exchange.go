@@ -255,6 +255,10 @@ func (s *Server) dispatch(c *call) (*answer, *refusal) {
 		return s.certificatePage(c)
 	case KindRevokeCert:
 		return s.revokeCert(c)
+	case KindDelegations:
+		return s.delegationsPage(c)
+	case KindDelegation:
+		return s.delegationPage(c)
 	}
 	return nil, notFound(c.url)
 }

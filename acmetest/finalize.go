@@ -72,6 +72,9 @@ func (s *Server) checkCSR(o *order, text string) (*x509.CertificateRequest, *ref
 	if r := checkOnionKey(csr.PublicKey, o.identifiers); r != nil {
 		return nil, r
 	}
+	if r := o.checkTemplate(csr); r != nil {
+		return nil, r
+	}
 	return csr, s.checkNames(o, csr)
 }
 
@@ -100,12 +103,35 @@ func (s *Server) issueDue() {
 
 // issue makes the certificate of an order.
 func (s *Server) issue(o *order) {
-	c, err := s.ca().leaf(o, s.opts.certificateLifetime())
-	if err != nil {
+	if !s.issuable(o) {
+		o.status = statusInvalid
+		return
+	}
+	if err := s.issueFor(o); err != nil {
 		o.fail(&Problem{Type: ErrorURN + "serverInternal", Detail: err.Error(), Status: http.StatusInternalServerError})
 		return
 	}
+	o.status = statusValid
+}
+
+// issueFor makes the certificate of an order, or the first of its series.
+func (s *Server) issueFor(o *order) error {
+	if o.series != nil {
+		return s.begin(o)
+	}
+	notBefore, notAfter := o.notBefore, o.notAfter
+	if notBefore.IsZero() {
+		notBefore = time.Now()
+	}
+	if notAfter.IsZero() {
+		notAfter = notBefore.Add(s.opts.certificateLifetime())
+	}
+	c, err := s.ca().leaf(o, notBefore, notAfter)
+	if err != nil {
+		return err
+	}
 	s.certificates[c.id] = c
 	s.certList = append(s.certList, c)
-	o.certificate, o.status = c, statusValid
+	o.certificate = c
+	return nil
 }

@@ -12,17 +12,17 @@ const (
 	typeIP  = "ip" // RFC 8738
 )
 
-// parseIdentifier decodes an identifier object, which has exactly the two members of §9.7.7.
-func parseIdentifier(raw []byte) (id Identifier, r *refusal) {
-	o, r := parseMembers(raw, "type", "value")
-	if r != nil {
-		return id, r
+// parseIdentifier decodes an identifier object, which has exactly the two members of §9.7.7, and those of extensions that may be
+// there.
+func parseIdentifier(raw []byte, more ...string) (id Identifier, o object, r *refusal) {
+	if o, r = parseMembers(raw, append([]string{"type", "value"}, more...)...); r != nil {
+		return id, nil, r
 	}
 	if id.Type, r = required[string](o, "type"); r != nil {
-		return id, r
+		return id, nil, r
 	}
 	id.Value, r = required[string](o, "value")
-	return id, r
+	return id, o, r
 }
 
 // checkIdentifiers refuses those the CA cannot issue for, with a subproblem each (§6.7.1).

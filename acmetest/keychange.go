@@ -38,7 +38,7 @@ func (s *Server) keyChange(c *call) (*answer, *refusal) {
 	delete(s.accountByKey, c.account.thumbprint)
 	c.account.key, c.account.thumbprint = newKey, thumbprint(newKey)
 	s.accountByKey[c.account.thumbprint] = c.account
-	return jsonAnswer(http.StatusOK, c.account.page(c.base)), nil
+	return jsonAnswer(http.StatusOK, c.account.page(s, c.base)), nil
 }
 
 // checkInner checks the header of the inner JWS: steps 3 and 6, and what the RFC says above them.

@@ -31,6 +31,28 @@ type Options struct {
 	// A profile that is not on the list is refused with invalidProfile.
 	Profiles map[string]string
 
+	// DefaultProfile is the profile of orders that ask for none; the order object shows it.
+	DefaultProfile string
+
+	// SubdomainAuth authorizes subdomains by their ancestors (RFC 9444): an identifier of newOrder may have an ancestorDomain,
+	// one of newAuthz subdomainAuthAllowed. Where an order names an ancestor, ChooseAncestor says which domain between it and
+	// the name is authorized; the ancestor itself if ChooseAncestor is nil.
+	SubdomainAuth  bool
+	ChooseAncestor func(name, ancestor string) string
+
+	// AutoRenewal, if not nil, offers series of short-term certificates (RFC 8739). The next one is there when half of the
+	// lifetime is over.
+	AutoRenewal *AutoRenewal
+
+	// AllowCertificateGet lets certificates be fetched without an account, where the order asks for it (RFC 9115 §2.3.5).
+	AllowCertificateGet bool
+
+	// Delegations, if not nil, make the server that of an identifier owner: its accounts may order for these names without
+	// authorizations (RFC 9115). The certificates are at another server, https://issuer.test, which [Server.HTTPClient] finds
+	// here; it gives them away without an account if AllowCertificateGet or AutoRenewal.AllowCertificateGet is set, else such
+	// orders become invalid.
+	Delegations []Delegation
+
 	// AlternateChains is the number of further roots that cross-sign the intermediate. Each is one more
 	// Link rel="alternate" at a certificate (§7.4.2).
 	AlternateChains int
@@ -181,6 +203,7 @@ func (o Options) clone() Options {
 	o.IdentifierTypes = slices.Clone(o.IdentifierTypes)
 	o.RejectIdentifiers = slices.Clone(o.RejectIdentifiers)
 	o.Extensions = slices.Clone(o.Extensions)
+	o.Delegations = slices.Clone(o.Delegations)
 	return o
 }
 

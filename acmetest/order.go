@@ -25,6 +25,12 @@ type order struct {
 	problem     *Problem
 	issue       issuance // set by finalize
 	certificate *certificate
+
+	ancestors     map[Identifier]string // RFC 9444
+	series        *series               // of an auto-renewal order (RFC 8739)
+	getAllowed    bool                  // the certificate needs no account (RFC 8739 §3.4, RFC 9115 §2.3.5)
+	delegation    *Delegation           // RFC 9115
+	delegationURL string
 }
 
 func (o *order) url(base string) string { return base + pathOrder + o.id }
@@ -58,9 +64,31 @@ func (o *order) page(base string) map[string]any {
 		p["error"] = o.problem
 	}
 	if o.certificate != nil {
-		p["certificate"] = o.certificate.url(base)
+		p["certificate"] = o.certificate.url(o.certificateBase(base))
 	}
+	o.pageExtensions(p, base)
 	return p
+}
+
+// pageExtensions adds what RFC 8739 and RFC 9115 have in an order object.
+func (o *order) pageExtensions(p map[string]any, base string) {
+	if o.delegationURL != "" {
+		p["delegation"] = o.delegationURL
+	}
+	denied := o.delegation != nil && o.status == statusInvalid
+	switch {
+	case o.series != nil:
+		object := o.series.page(o.getAllowed)
+		if denied {
+			object["allow-certificate-get"] = false
+		}
+		p["auto-renewal"] = object
+		if o.status == statusValid {
+			p["star-certificate"] = o.certificateBase(base) + pathCertificate + o.id
+		}
+	case o.getAllowed:
+		p["allow-certificate-get"] = !denied
+	}
 }
 
 // stamp is RFC 3339, and nothing for no time.
@@ -105,7 +133,7 @@ func (o *order) refresh() {
 
 // fail makes an order invalid that is not final yet.
 func (o *order) fail(p *Problem) {
-	if o.status != statusValid && o.status != statusInvalid {
+	if o.status != statusValid && o.status != statusInvalid && o.status != statusCanceled {
 		o.status, o.problem = statusInvalid, p
 	}
 }
@@ -127,7 +155,9 @@ func (s *Server) newOrder(c *call) (*answer, *refusal) {
 	if r := s.checkReplaces(o); r != nil {
 		return nil, r
 	}
-	s.addAuthorizations(c, o)
+	if o.delegation == nil { // whose owner has the authorizations (RFC 9115 §2.3.2)
+		s.addAuthorizations(c, o)
+	}
 	o.refresh()
 	s.orders[o.id] = o
 	s.orderList = append(s.orderList, o)
@@ -146,6 +176,15 @@ func (s *Server) parseOrder(c *call) (*order, *refusal) {
 	if !s.opts.omits(string(KindRenewalInfo)) {
 		known = append(known, "replaces") // RFC 9773 §5: only where renewalInfo is offered
 	}
+	if s.opts.AutoRenewal != nil {
+		known = append(known, "auto-renewal")
+	}
+	if s.opts.AllowCertificateGet || s.opts.Delegations != nil {
+		known = append(known, "allow-certificate-get")
+	}
+	if s.opts.Delegations != nil {
+		known = append(known, "delegation")
+	}
 	body, r := c.payload(known...)
 	if r != nil {
 		return nil, r
@@ -157,6 +196,7 @@ func (s *Server) parseOrder(c *call) (*order, *refusal) {
 		status:     statusPending,
 		expires:    time.Now().Add(s.opts.orderLifetime()),
 		extensions: object{},
+		ancestors:  map[Identifier]string{},
 	}
 	for _, name := range s.opts.Extensions {
 		if value, ok := body[name]; ok {
@@ -172,11 +212,24 @@ func (s *Server) parseOrder(c *call) (*order, *refusal) {
 	if o.replaces, _, r = member[string](body, "replaces"); r != nil {
 		return nil, r
 	}
+	if r := s.parseDelegation(c, o, body); r != nil {
+		return nil, r
+	}
+	if raw, ok := body["auto-renewal"]; ok && s.opts.AutoRenewal != nil {
+		if r := s.parseAutoRenewal(o, raw); r != nil {
+			return nil, r
+		}
+	}
+	if r := o.checkDelegation(); r != nil {
+		return nil, r
+	}
 	profile, present, r := member[string](body, "profile")
 	if _, offered := s.opts.Profiles[profile]; r == nil && present && !offered {
 		r = refuse(http.StatusBadRequest, "invalidProfile", "the profile %q is not on offer", profile)
 	}
-	o.profile = profile
+	if o.profile = profile; !present {
+		o.profile = s.opts.DefaultProfile // which the server may choose (draft-ietf-acme-profiles §4)
+	}
 	return o, r
 }
 
@@ -189,9 +242,12 @@ func (s *Server) parseOrderIdentifiers(o *order, body object) *refusal {
 		return malformed("the order has no identifiers")
 	}
 	for _, raw := range list {
-		id, r := parseIdentifier(raw)
+		id, ancestor, r := s.parseOrderIdentifier(raw)
 		if r != nil {
 			return r
+		}
+		if ancestor != "" {
+			o.ancestors[id] = ancestor
 		}
 		o.identifiers = append(o.identifiers, id)
 	}
@@ -230,7 +286,7 @@ func parseOrderTimes(o *order, body object) *refusal {
 
 // sameOrder finds an order to reuse, if that is wanted.
 func (s *Server) sameOrder(o *order) *order {
-	if !s.opts.ReuseOrders {
+	if !s.opts.ReuseOrders || o.series != nil || o.delegation != nil {
 		return nil
 	}
 	for _, old := range o.account.orders {
@@ -272,7 +328,12 @@ func (s *Server) orderPage(c *call) (*answer, *refusal) {
 	if r != nil {
 		return nil, r
 	}
-	if r := c.asGet(); r != nil {
+	if o.series != nil && len(c.jws.payload) > 0 {
+		r = o.cancel(c)
+	} else {
+		r = c.asGet()
+	}
+	if r != nil {
 		return nil, r
 	}
 	a := jsonAnswer(http.StatusOK, o.page(c.base))

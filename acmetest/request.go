@@ -27,7 +27,9 @@ const (
 	KindKeyChange     Kind = "keyChange"
 	KindOrders        Kind = "orders"
 	KindRenewalInfo   Kind = "renewalInfo"
-	KindUnknown       Kind = "unknown" // no such resource
+	KindDelegations   Kind = "delegations" // RFC 9115
+	KindDelegation    Kind = "delegation"  // RFC 9115
+	KindUnknown       Kind = "unknown"     // no such resource
 )
 
 // A Request is what the server remembers of a request.

@@ -47,6 +47,9 @@ func (s *Server) revokeCert(c *call) (*answer, *refusal) {
 	if r := mayRevoke(c, cert); r != nil {
 		return nil, r
 	}
+	if cert.order.series != nil {
+		return nil, refuse(http.StatusForbidden, "autoRenewalRevocationNotSupported", "cancel the order instead (RFC 8739 §3.1.2)")
+	}
 	if cert.revoked {
 		return nil, refuse(http.StatusBadRequest, "alreadyRevoked", "the certificate was revoked before (§7.6)")
 	}

@@ -59,6 +59,9 @@ func route(path string) (kind Kind, id string) {
 		if id, ok := strings.CutSuffix(id, suffixOrders); ok {
 			return KindOrders, id
 		}
+		if id, ok := strings.CutSuffix(id, suffixDelegations); ok {
+			return KindDelegations, id
+		}
 		return KindAccount, id
 	}
 	if id, ok := strings.CutPrefix(path, pathOrder); ok {
@@ -71,6 +74,7 @@ func route(path string) (kind Kind, id string) {
 		KindAuthorization: pathAuthorization,
 		KindChallenge:     pathChallenge,
 		KindCertificate:   pathCertificate,
+		KindDelegation:    pathDelegation,
 	} {
 		if id, ok := strings.CutPrefix(path, p); ok {
 			return kind, id
@@ -84,6 +88,8 @@ func checkMethod(c *call) *refusal {
 	allowed := []string{http.MethodPost}
 	switch c.kind {
 	case KindDirectory, KindNewNonce:
+		allowed = append(allowed, http.MethodGet, http.MethodHead)
+	case KindCertificate: // if the order says so, which certificatePage looks at
 		allowed = append(allowed, http.MethodGet, http.MethodHead)
 	case KindRenewalInfo:
 		allowed = []string{http.MethodGet, http.MethodHead} // RFC 9773 §4.1
@@ -141,6 +147,18 @@ func (s *Server) meta() map[string]any {
 	}
 	if s.opts.OnionCAARequired {
 		meta["inBandOnionCAARequired"] = true
+	}
+	if s.opts.SubdomainAuth {
+		meta["subdomainAuthAllowed"] = true
+	}
+	if s.opts.AutoRenewal != nil {
+		meta["auto-renewal"] = s.opts.AutoRenewal.meta()
+	}
+	if s.opts.AllowCertificateGet {
+		meta["allow-certificate-get"] = true
+	}
+	if s.opts.Delegations != nil {
+		meta["delegation-enabled"] = true
 	}
 	maps.Copy(meta, s.opts.MetaFields)
 	for _, name := range s.opts.OmitFromDirectory {
