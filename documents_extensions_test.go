@@ -26,14 +26,17 @@ import (
 
 // The blocks of docs/extensions.md, with what they take for granted.
 
-type documents struct{}
+type Documents struct{}
 
-func (documents) CAA(ctx context.Context, client *acme.Client, account *acme.Account, lookup caa.Lookup) error {
+func (Documents) CAA(ctx context.Context, client *acme.Client, account *acme.Account, lookup caa.Lookup) error {
 	directory, err := client.Directory(ctx)
 	if err != nil {
 		return err
 	}
 	value, err := caa.Pin(directory.Meta.CAAIdentities[0], account.URL(), acme.DNS01)
+	if err != nil {
+		return err
+	}
 	fmt.Printf("example.com. CAA %s\n", caa.Record{Tag: caa.TagIssue, Value: value.String()})
 
 	request := caa.Request{Identities: directory.Meta.CAAIdentities, AccountURL: account.URL(), Methods: []acme.ChallengeType{acme.DNS01}}
@@ -41,12 +44,12 @@ func (documents) CAA(ctx context.Context, client *acme.Client, account *acme.Acc
 	return err
 }
 
-func (documents) DeviceAttest01(ctx context.Context, account *acme.Account, certKey crypto.Signer, device interface {
+func (Documents) DeviceAttest01(ctx context.Context, account *acme.Account, certKey crypto.Signer, device interface {
 	Attest(ctx context.Context, key crypto.Signer, data []byte) (map[string]any, error)
 }) (*acme.Certificate, error) {
 	solver := &deviceattest01.Solver{
 		Attest: func(ctx context.Context, r deviceattest01.Request) ([]byte, error) {
-			digest := r.Digest() // of the key authorization; Apple's devices attest r.TokenDigest()
+			digest := r.Digest()                                     // of the key authorization; Apple's devices attest r.TokenDigest()
 			statement, err := device.Attest(ctx, certKey, digest[:]) // a map of the format's members
 			if err != nil {
 				return nil, deviceattest01.Failure(err.Error()) // tells the server; any other error stays here
@@ -62,7 +65,7 @@ func (documents) DeviceAttest01(ctx context.Context, account *acme.Account, cert
 	return cert, err
 }
 
-func (documents) BPNodeID00(ctx context.Context, account *acme.Account, certKey crypto.Signer, agent interface {
+func (Documents) BPNodeID00(ctx context.Context, account *acme.Account, certKey crypto.Signer, agent interface {
 	HandleRecords(recordType uint64, handle func(bpnodeid00.Bundle) (bpnodeid00.Reply, error)) (stop func() error, err error)
 }) (*acme.Certificate, error) {
 	solver := &bpnodeid00.Solver{
@@ -80,7 +83,7 @@ func (documents) BPNodeID00(ctx context.Context, account *acme.Account, certKey 
 	return cert, err
 }
 
-func (documents) OnionCSR01(ctx context.Context, account *acme.Account, certKey, serviceKey crypto.Signer, servicePublicKey ed25519.PublicKey) (*acme.Certificate, error) {
+func (Documents) OnionCSR01(ctx context.Context, account *acme.Account, certKey, serviceKey crypto.Signer, servicePublicKey ed25519.PublicKey) (*acme.Certificate, error) {
 	solver := &onioncsr01.Solver{Keys: []crypto.Signer{serviceKey}} // Ed25519
 	cert, err := account.Obtain(ctx, acme.CertificateRequest{
 		OrderRequest:  acme.OrderRequest{Identifiers: acme.DNS(onioncsr01.Address(servicePublicKey))},
@@ -91,7 +94,7 @@ func (documents) OnionCSR01(ctx context.Context, account *acme.Account, certKey,
 	return cert, err
 }
 
-func (documents) TKAuth01(ctx context.Context, account *acme.Account, certKey crypto.Signer, password string) (*acme.Certificate, error) {
+func (Documents) TKAuth01(ctx context.Context, account *acme.Account, certKey crypto.Signer, password string) (*acme.Certificate, error) {
 	numbers, err := tkauth01.TNAuthList{{SPC: "709J"}, {Number: "12025550100", Count: 100}}.Identifier()
 	if err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ type dkimVerification struct {
 	Err        error
 }
 
-func (documents) EmailReply00(ctx context.Context, account *acme.Account, certKey crypto.Signer, auth smtp.Auth, dkim dkimPackage, inbox interface {
+func (Documents) EmailReply00(ctx context.Context, account *acme.Account, certKey crypto.Signer, auth smtp.Auth, dkim dkimPackage, inbox interface {
 	Watch(ctx context.Context, from, to string) iter.Seq2[[]byte, error]
 }) (*acme.Certificate, error) {
 	solver := &emailreply00.Solver{

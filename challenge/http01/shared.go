@@ -46,8 +46,16 @@ type Answer struct {
 	TTL              time.Duration // after which it may go, for it was left behind
 }
 
-// LogValue hides the answer's contents from logs.
-func (a Answer) LogValue() slog.Value { return slog.StringValue("[answer to a challenge]") }
+const hidden = "[answer to a challenge]"
+
+// String hides what is in the answer.
+func (a Answer) String() string { return hidden }
+
+// GoString hides what is in the answer.
+func (a Answer) GoString() string { return hidden }
+
+// LogValue hides what is in the answer.
+func (a Answer) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 const (
 	defaultTTL = 24 * time.Hour

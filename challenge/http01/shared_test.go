@@ -152,8 +152,11 @@ func TestAnswers(t *testing.T) {
 	}
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("put", "answer", http01.Answer{Token: token, KeyAuthorization: token + "." + thumbprint})
-	if strings.Contains(log.String(), token) {
-		t.Errorf("logged %s", log.String())
+	a := http01.Answer{Token: token, KeyAuthorization: token + "." + thumbprint}
+	for _, text := range []string{log.String(), fmt.Sprint(a, &a, []http01.Answer{a}), fmt.Sprintf("%+v %#v %#v", a, a, &a)} {
+		if strings.Contains(text, token) || strings.Contains(text, thumbprint) {
+			t.Errorf("printed %s", text)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -117,12 +118,22 @@ func (w *Webroot) add(token, keyAuthorization string) error {
 	return nil
 }
 
-// make makes the file, and reports whether it was not there already.
+// make makes the file, and reports whether it was not there already. Another
+// process may remove the folders that it had made at just this moment: then they
+// are made anew.
 func (w *Webroot) make(token, keyAuthorization string) (made bool, err error) {
+	for range 10 {
+		if made, err = w.tryMake(path.Join(w.folder(), token), keyAuthorization); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return made, err
+}
+
+func (w *Webroot) tryMake(name, keyAuthorization string) (made bool, err error) {
 	if err := w.makeFolders(); err != nil {
 		return false, err
 	}
-	name := path.Join(w.folder(), token)
 	switch found, err := w.read(name); {
 	case err == nil && found == keyAuthorization:
 		return false, nil
@@ -142,10 +153,11 @@ func (w *Webroot) makeFolders() error {
 			continue
 		}
 		parent := folder[:i]
-		switch err := w.root.Mkdir(parent, 0o755); {
-		case errors.Is(err, fs.ErrExist):
+		err := w.root.Mkdir(parent, 0o755)
+		if errors.Is(err, fs.ErrExist) {
 			continue
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		w.made = append(w.made, parent)
@@ -220,16 +232,25 @@ func (w *Webroot) tidy() error {
 		return nil
 	}
 	var errs []error
-	for len(w.made) > 0 {
-		last := len(w.made) - 1
-		if w.isEmpty(w.made[last]) {
-			errs = append(errs, w.root.Remove(w.made[last]))
-		}
-		w.made = w.made[:last]
+	for _, folder := range slices.Backward(w.made) {
+		errs = append(errs, w.removeFolder(folder))
 	}
+	w.made = nil
 	errs = append(errs, w.root.Close())
 	w.root = nil
 	return errors.Join(errs...)
+}
+
+// removeFolder removes a folder, unless it has got something in it, or has
+// become something else. The file system refuses the first, atomically.
+func (w *Webroot) removeFolder(folder string) error {
+	if info, err := w.root.Lstat(folder); err != nil || !info.IsDir() {
+		return nil //nolint:nilerr // it is gone
+	}
+	if err := w.root.Remove(folder); err != nil && w.isEmpty(folder) {
+		return err
+	}
+	return nil
 }
 
 func (w *Webroot) isEmpty(folder string) bool {

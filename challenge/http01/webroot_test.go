@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/seed-aa0b9f56/acme"
@@ -236,5 +237,33 @@ func TestWebrootIsCancelled(t *testing.T) {
 	cleanup, err := (&http01.Webroot{Dir: dir}).Present(ctx, []*acme.Attempt{attempt(token)})
 	if cleanup != nil || !errors.Is(err, context.Canceled) || len(tree(t, dir)) > 0 {
 		t.Errorf("%v, left %q", err, tree(t, dir))
+	}
+}
+
+// Processes that have the same folder do not see each other's counts: one may take
+// away the folders that another one is about to write into.
+func TestWebrootOfSeveralProcesses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			webroot := &http01.Webroot{Dir: dir}
+			for j := range 10 {
+				cleanup, err := webroot.Present(t.Context(), []*acme.Attempt{attempt(fmt.Sprintf("token-%d-%d", i, j))})
+				if err == nil {
+					err = cleanup(t.Context())
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, name := range tree(t, dir) { // whoever made a folder found it in use
+		if !strings.HasSuffix(name, "/") {
+			t.Errorf("left %s", name)
+		}
 	}
 }
