@@ -4,10 +4,26 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/dns01"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt/rfc2136"
 )
+
+// The provider is given to a solver, and that to the library.
+func Example() {
+	var request acme.CertificateRequest
+	secret := "the secret in base64, as tsig-keygen prints it"
+
+	provider := &rfc2136.Provider{Server: "ns1.example.com", Key: rfc2136.Key{Name: "acme", Secret: secret}} // or any of libdns or lego
+	solver := &dns01.Solver{Provider: provider}                                                              // or dnsaccount01.Solver
+	request.Solvers = []acme.Solver{solver}                                                                  // wildcards, too
+
+	a := challengetest.NewAttempt(acme.DNS01, acme.DNS("*.example.com")[0], "token")
+	fmt.Println(request.Solvers[0].Supports(a), a)
+	// Output: true dns-01 for *.example.com
+}
 
 // The provider is given to a solver. What is wrong with its fields is said before
 // anything is sent.
