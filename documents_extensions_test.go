@@ -19,6 +19,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/caa"
 	"github.com/seed-aa0b9f56/acme/challenge/bpnodeid00"
 	"github.com/seed-aa0b9f56/acme/challenge/deviceattest01"
+	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/challenge/emailreply00"
 	"github.com/seed-aa0b9f56/acme/challenge/onioncsr01"
 	"github.com/seed-aa0b9f56/acme/challenge/tkauth01"
@@ -28,7 +29,7 @@ import (
 
 type Documents struct{}
 
-func (Documents) CAA(ctx context.Context, client *acme.Client, account *acme.Account, lookup caa.Lookup) error {
+func (Documents) CAA(ctx context.Context, client *acme.Client, account *acme.Account) error {
 	directory, err := client.Directory(ctx)
 	if err != nil {
 		return err
@@ -40,7 +41,11 @@ func (Documents) CAA(ctx context.Context, client *acme.Client, account *acme.Acc
 	fmt.Printf("example.com. CAA %s\n", caa.Record{Tag: caa.TagIssue, Value: value.String()})
 
 	request := caa.Request{Identities: directory.Meta.CAAIdentities, AccountURL: account.URL(), Methods: []acme.ChallengeType{acme.DNS01}}
-	err = request.CheckOrder(ctx, lookup, acme.DNS("example.com", "*.example.com")...) // lookup asks a resolver for one name
+	var resolver dnstxt.Resolver // package challenge/dnstxt; any other will do
+	lookup := func(ctx context.Context, name string) ([]caa.Record, error) {
+		return caa.FromRDATA(resolver.CAA(ctx, name))
+	}
+	err = request.CheckOrder(ctx, lookup, acme.DNS("example.com", "*.example.com")...)
 	return err
 }
 
