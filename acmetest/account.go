@@ -3,6 +3,7 @@ package acmetest
 import (
 	"crypto"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/mail"
 	"net/url"
@@ -85,9 +86,38 @@ func (s *Server) newAccount(c *call) (*answer, *refusal) {
 	if r != nil {
 		return nil, r
 	}
+	s.keepAccount(a)
+	return a.answer(s, http.StatusCreated, c.base), nil
+}
+
+// keepAccount makes an account known. The lock is held.
+func (s *Server) keepAccount(a *account) {
 	s.accounts[a.id] = a
 	s.accountByKey[a.thumbprint] = a
-	return a.answer(s, http.StatusCreated, c.base), nil
+}
+
+// AddAccount makes an account without a request, for tests of what comes after registration, and returns its URL, which is on
+// the host of [Server.DirectoryURL]. The account has no contact and no external account, and has agreed to the terms of service.
+// If key has an account already, it is that one. The key is an RSA key, one of P-256, P-384 or P-521, or Ed25519; any other panics.
+func (s *Server) AddAccount(key crypto.PublicKey) string {
+	if algorithmOf(key) == "" {
+		panic(fmt.Sprintf("acmetest: AddAccount: a key of type %T is none of an account", key))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.accountByKey[thumbprint(key)]
+	if a == nil {
+		a = newAccount(key)
+		a.agreedTo = s.opts.TermsOfService
+		s.keepAccount(a)
+	}
+	return a.url(defaultBase)
+}
+
+func newAccount(key crypto.PublicKey) *account {
+	return &account{
+		id: randomID(9), key: key, thumbprint: thumbprint(key), status: statusValid, authzs: map[authzKey][]*authorization{},
+	}
 }
 
 // answer is the account object with its URL.
@@ -99,7 +129,7 @@ func (a *account) answer(s *Server, status int, base string) *answer {
 
 // makeAccount checks the members of a newAccount request.
 func (s *Server) makeAccount(c *call, o object) (*account, *refusal) {
-	a := &account{id: randomID(9), key: c.key, thumbprint: thumbprint(c.key), status: statusValid, authzs: map[authzKey][]*authorization{}}
+	a := newAccount(c.key)
 	agreed, _, r := member[bool](o, "termsOfServiceAgreed")
 	if r != nil {
 		return nil, r

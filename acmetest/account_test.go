@@ -55,6 +55,36 @@ func TestAccount(t *testing.T) {
 	c.refused(t, 401, "unauthorized", newAccount, m{"onlyReturnExisting": true})
 }
 
+func TestAddAccount(t *testing.T) {
+	t.Parallel()
+	s := acmetest.NewServer(t, strict(acmetest.Options{TermsOfService: "https://ca.test/terms/1"}))
+	c := newClient(t, s.HTTPClient(), s.DirectoryURL())
+	accountURL := s.AddAccount(c.key.Public())
+	if n := s.Count(acmetest.KindNewAccount); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	if again := s.AddAccount(c.key.Public()); again != accountURL {
+		t.Errorf("two accounts for a key: %s, %s", accountURL, again)
+	}
+	if other := s.AddAccount(newKey(t).Public()); other == accountURL {
+		t.Error("one account for two keys")
+	}
+	res := c.must(t, http.StatusOK, c.url(t, "newAccount"), m{"onlyReturnExisting": true})
+	if c.kid = res.header.Get("Location"); c.kid != accountURL {
+		t.Errorf("found %s, want %s", c.kid, accountURL)
+	}
+	c.issue(t, "example.com") // so it has agreed to the terms
+	if res := c.must(t, http.StatusOK, c.kid, nil); res.str("status") != "valid" || res.object["contact"] != nil {
+		t.Errorf("account: %s", res.body)
+	}
+	defer func() {
+		if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "[]uint8") {
+			t.Errorf("a key that is none: %v", v)
+		}
+	}()
+	s.AddAccount([]byte("key"))
+}
+
 func TestAccountMembers(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t, acmetest.Options{})

@@ -106,7 +106,9 @@ func pause(t testing.TB, d time.Duration) {
 func setup(t testing.TB, o acmetest.Options) (*acmetest.Server, *client) {
 	t.Helper()
 	s := acmetest.NewServer(t, o)
-	return s, newClient(t, s.HTTPClient(), s.DirectoryURL()).register(t)
+	c := newClient(t, s.HTTPClient(), s.DirectoryURL())
+	c.kid = s.AddAccount(c.key.Public())
+	return s, c
 }
 
 // another is a client of the same server, with a key of its own and no account yet.

@@ -57,6 +57,10 @@
 // [Faults] choose requests; [RateLimited], [HTMLError], [EditJSON], [EndlessBody] and [SlowBody] are things to go wrong.
 // BadNonce, OmitLocation and OmitNonceOnErrors are for what goes wrong all the time.
 //
+// # What was before
+//
+// [Server.AddAccount] makes an account without a request, for tests of what comes after registration.
+//
 // # What it saw
 //
 // [Server.Requests] and [Server.Count] tell which requests arrived, decoded; [Server.Orders], [Server.Authorizations],

@@ -2,6 +2,7 @@ package acmetest_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,20 @@ func ExampleNewServer() {
 	// Output:
 	// https://ca.test/directory
 	// 200 OK {"keyChange":"https://ca.test/key-change
+}
+
+func ExampleServer_AddAccount() {
+	ca := acmetest.NewServer(nil, acmetest.Options{})
+	defer ca.Close()
+
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// A program that was registered long ago has this URL in its configuration.
+	fmt.Println(ca.AddAccount(key.Public())[:24] + "…")
+	// Output: https://ca.test/account/…
 }
 
 func ExampleServer_Client() {

@@ -71,7 +71,8 @@ func TestOmitLocationAndNonce(t *testing.T) {
 
 func TestRecord(t *testing.T) {
 	t.Parallel()
-	s, c := setup(t, acmetest.Options{})
+	s := acmetest.NewServer(t, acmetest.Options{})
+	c := newClient(t, s.HTTPClient(), s.DirectoryURL()).register(t)
 	c.issue(t, "example.com")
 	var kinds []acmetest.Kind
 	for _, r := range s.Requests() {
