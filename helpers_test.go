@@ -51,28 +51,31 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-// newFixture makes a CA that validates http-01 for real, with an account whose
-// requests are forgotten, and a Client that has sent nothing.
+// newFixture makes a CA that validates http-01 for real, with an account, and a
+// Client that has sent nothing.
 func newFixture(t *testing.T, opts acmetest.Options) *fixture {
 	t.Helper()
-	f := &fixture{T: t, solver: new(http01.Solver), certKey: newKey(t)}
+	f := &fixture{T: t, solver: new(http01.Solver), key: fixtureKeys()[0], certKey: fixtureKeys()[1]}
 	if opts.Validate == nil {
 		opts.Validate = acmetest.ValidateHTTP01(f.solver)
 	}
-	set := opts
-	set.BadNonce, set.Fault, set.Latency, set.OmitNonceOnErrors = 0, nil, 0, false
-	f.ca = acmetest.NewServer(t, set)
-	f.key = newKey(t)
-	registered, err := f.newClient().NewAccount(t.Context(), f.key, acme.AccountRequest{TermsOfServiceAgreed: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.ca.Update(func(o *acmetest.Options) { *o = opts })
-	f.ca.Reset()
+	f.ca = acmetest.NewServer(t, opts)
 	f.client = f.newClient()
-	f.account = f.client.Account(f.key, registered.URL())
+	f.account = f.client.Account(f.key, f.ca.AddAccount(f.key.Public()))
 	return f
 }
+
+// fixtureKeys are those of all fixtures: each has a CA of its own.
+var fixtureKeys = sync.OnceValue(func() (keys [2]crypto.Signer) {
+	for i := range keys {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		keys[i] = key
+	}
+	return keys
+})
 
 func (f *fixture) newClient() *acme.Client {
 	return &acme.Client{DirectoryURL: f.ca.DirectoryURL(), HTTPClient: f.ca.HTTPClient(), UserAgent: "test/1"}
