@@ -632,7 +632,7 @@ func TestWaitTellsInterimError(t *testing.T) {
 			}
 			return &acmetest.Fault{Header: retryAfterHeader(7, false)}
 		}, acmetest.KindChallenge, acmetest.KindOrder)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := f.account.Obtain(ctx, f.request("a.example.com"))
 		w, ok := errors.AsType[*acme.WaitError](err)

@@ -499,7 +499,7 @@ func TestRenewalWithoutAdvice(t *testing.T) {
 				if gap := asked[tt.tries].Sub(asked[tt.tries-1]); gap < 6*time.Hour-time.Minute || gap > 6*time.Hour+10*time.Minute {
 					t.Errorf("asked again after %v", gap)
 				}
-				p.run(13*24*time.Hour, 6*time.Hour)
+				p.run(13*24*time.Hour, 24*time.Hour)
 				if got := len(p.ca.Issued()); got != 2 {
 					t.Errorf("%d certificates after 14 of 15 days", got)
 				}
