@@ -110,7 +110,6 @@ func (o *Order) decodeAutoRenewal(m map[string]json.RawMessage) {
 		Lifetime:       seconds(object["lifetime"]),
 		LifetimeAdjust: seconds(object["lifetime-adjust"]),
 	}
-	o.AllowCertificateGet = false
 	optional(object["allow-certificate-get"], &o.AllowCertificateGet)
 }
 

@@ -147,6 +147,7 @@ func TestAutoRenewalSeries(t *testing.T) {
 			if a, ok := m["auto-renewal"].(map[string]any); ok {
 				a["lifetime"], a["lifetime-adjust"] = 86400.0, 50000.0
 				delete(a, "allow-certificate-get")
+				m["allow-certificate-get"] = true // which is not about a series
 			}
 		})
 		f.fault(acmetest.Faults(acmetest.FaultAlways(acmetest.KindNewOrder, edit), acmetest.FaultAlways(acmetest.KindOrder, edit), acmetest.FaultAlways(acmetest.KindFinalize, edit)))
