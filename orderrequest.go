@@ -159,7 +159,7 @@ func (a *Account) warnOf(ctx context.Context, req *OrderRequest, o *Order) {
 }
 
 // A ProfileError reports a profile that the server does not advertise
-// (draft-ietf-acme-profiles §4). Nothing was sent. errors.Is(err, ErrInvalidProfile) holds
+// (draft-ietf-acme-profiles, section 4). Nothing was sent. errors.Is(err, ErrInvalidProfile) holds
 // for it, as for the server's own refusal.
 type ProfileError struct {
 	Profile  string

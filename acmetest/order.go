@@ -228,7 +228,7 @@ func (s *Server) parseOrder(c *call) (*order, *refusal) {
 		r = refuse(http.StatusBadRequest, "invalidProfile", "the profile %q is not on offer", profile)
 	}
 	if o.profile = profile; !present {
-		o.profile = s.opts.DefaultProfile // which the server may choose (draft-ietf-acme-profiles §4)
+		o.profile = s.opts.DefaultProfile // which the server may choose (draft-ietf-acme-profiles, section 4)
 	}
 	return o, r
 }
