@@ -273,7 +273,9 @@ func isDeactivated(resp *Response, op Operation) error {
 
 // Orders lists the URLs of the account's orders, over all pages of the list
 // (§7.1.2.1). An error is yielded once, at the end. Let's Encrypt has no such
-// list (errors.ErrUnsupported): store what Trace.OrderCreated tells.
+// list (errors.ErrUnsupported), and step-ca 0.30 takes no more orders of an
+// account that asked for it while none was pending: store what
+// Trace.OrderCreated tells.
 func (a *Account) Orders(ctx context.Context) iter.Seq2[string, error] {
 	return a.list(ctx, OpOrders, func(i *AccountInfo) string { return i.OrdersURL })
 }

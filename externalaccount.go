@@ -74,17 +74,20 @@ func (e *ExternalAccount) algorithm() string {
 	return e.Algorithm
 }
 
-// explain adds to a server's refusal what may be wrong with the MAC key: that it
-// is encoded still. Google's API gives the base64 form of a base64url text.
+// explain adds to a server's refusal what may be wrong with the external account:
+// that its MAC key is encoded still (Google's API gives the base64 form of a
+// base64url text), or anything at all where the server does not tell.
 func (e *ExternalAccount) explain(err error) error {
 	p, refused := asProblem(err)
-	if e == nil || !refused || isRateLimit(p) || p.Status >= http.StatusInternalServerError {
-		return err
-	}
-	if _, notEncoded := decodeMACKey(string(e.MACKey)); notEncoded != nil {
+	if e == nil || !refused || isRateLimit(p) {
 		return err
 	}
 	hint := errors.New("the octets of the MAC key are base64 text themselves: do they have to be decoded once more?")
+	if p.Type == ErrServerInternal { // all that step-ca says
+		hint = errors.New("it may be that the server does not know the key ID, has bound it already, or has another MAC key for it")
+	} else if _, notEncoded := decodeMACKey(string(e.MACKey)); notEncoded != nil || p.Status >= http.StatusInternalServerError {
+		return err
+	}
 	return wrap(series{err, hint}, "external account %s", quoteIfOdd(e.KeyID))
 }
 

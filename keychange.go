@@ -12,9 +12,10 @@ import (
 // a itself is unchanged. The key must be new. Store it before the call, and the
 // old one until it has returned.
 //
-// After nil the new key holds, after an error the old one does, but for an error
-// that Is ErrKeyUnknown: then neither could be confirmed, and
-// [Client.FindAccount] with each of the two tells which it is.
+// After nil the new key holds, after an error the old one does (ErrKeyInUse: the
+// new one belongs to another account), but for an error that Is ErrKeyUnknown: then
+// neither could be confirmed, and [Client.FindAccount] with each of the two tells
+// which it is.
 func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, error) {
 	if a.err != nil {
 		return nil, wrap(a.err, "%s", OpKeyChange)
@@ -37,6 +38,9 @@ func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, e
 			return nil, wrap(err, "%s %s", OpKeyChange, url)
 		}
 		if _, err = a.post(ctx, OpKeyChange, url, inner); err == nil {
+			if err = a.inUse(ctx, key); err != nil {
+				return nil, err
+			}
 			return changed, nil
 		}
 		if p, ok := asProblem(err); ok && (p.Status < 500 || p.Status == http.StatusNotImplemented) {
@@ -59,6 +63,15 @@ func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, e
 		}
 	}
 	return nil, keyChangeError(err)
+}
+
+// inUse looks whether a key that the server says to have accepted belongs to
+// another account: Pebble answers 200 then, and changes nothing.
+func (a *Account) inUse(ctx context.Context, key crypto.Signer) error {
+	if found, err := a.client.FindAccount(ctx, key); err == nil && found.url != a.url {
+		return wrap(series{ErrKeyInUse, errors.New(quoteIfOdd(found.url))}, "%s", OpKeyChange)
+	}
+	return nil // what the server has said counts, unless it contradicts itself
 }
 
 // keyChangeError tells servers that only advertise keyChange (step-ca, ZeroSSL)

@@ -250,6 +250,38 @@ func TestServerQuirks(t *testing.T) {
 				t.Errorf("%v after %d tries", err, f.ca.Count(acmetest.KindNewOrder))
 			}
 		}},
+		// step-ca 0.30, acme/api/eab.go
+		{"step-ca: an internal error for a binding key that is used up", acmetest.Options{}, func(t *testing.T, f *fixture) {
+			f.fault(func(r acmetest.Request) *acmetest.Fault {
+				if bytes.Contains(r.Payload, []byte("externalAccountBinding")) {
+					return &acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrServerInternal), Status: 500}}
+				}
+				return nil
+			})
+			_, err := f.client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{ExternalAccount: &acme.ExternalAccount{KeyID: "kid-1", MACKey: make([]byte, 32)}})
+			if !errors.Is(err, acme.ErrServerInternal) || !strings.Contains(err.Error(), "external account kid-1: ") || !strings.Contains(err.Error(), "bound it already") {
+				t.Errorf("got %v", err)
+			}
+		}},
+		// letsencrypt/pebble, wfe.keyRollover: an errors.As on the wrong type.
+		{"Pebble: a change to a key of another account is 200, and none", acmetest.Options{}, func(t *testing.T, f *fixture) {
+			taken := newKey(t)
+			another := &acme.Client{DirectoryURL: f.client.DirectoryURL, HTTPClient: f.client.HTTPClient}
+			if _, err := another.NewAccount(t.Context(), taken, acme.AccountRequest{TermsOfServiceAgreed: true}); err != nil {
+				t.Fatal(err)
+			}
+			f.fault(acmetest.FaultAlways(acmetest.KindKeyChange, acmetest.Fault{Status: 200}))
+			if changed, err := f.account.ChangeKey(t.Context(), taken); changed != nil || !errors.Is(err, acme.ErrKeyInUse) {
+				t.Errorf("got %v, %v", changed, err)
+			}
+			f.fault(nil)
+			f.obtains() // the old key holds
+			// A look that fails is no reason to doubt what the server says.
+			f.fault(acmetest.FaultAlways(acmetest.KindNewAccount, acmetest.Fault{Status: 404}))
+			if changed, err := f.account.ChangeKey(t.Context(), newKey(t)); err != nil || changed == nil {
+				t.Errorf("got %v, %v", changed, err)
+			}
+		}},
 		// rmbolger/Posh-ACME#648, shred/acme4j#74
 		{"Actalis, Let's Encrypt: no orders list, or the account for one", acmetest.Options{}, func(t *testing.T, f *fixture) {
 			f.fault(acmetest.FaultAlways(acmetest.KindOrders, acmetest.Fault{Status: 200, Body: []byte(`{"status":"valid","contact":[]}`)}))
