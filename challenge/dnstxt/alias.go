@@ -59,15 +59,29 @@ func (r *Resolver) Follow(ctx context.Context, name string) (string, error) {
 		if target == "" {
 			return at, nil
 		}
-		stranger := strings.ToLower(rand.Text()) + "." + parent(at)
-		if other, err := r.cname(ctx, stranger); err != nil || other == target {
-			return at, err
+		wildcard, err := r.isWildcard(ctx, at, target)
+		if err != nil {
+			return "", err
+		}
+		if wildcard {
+			return at, nil
 		}
 		if at, err = CanonicalName(target); err != nil {
 			return "", fmt.Errorf("%w: %s: %w", ErrAlias, start, err)
 		}
 	}
 	return "", fmt.Errorf("%w: %s: more than %d, or a loop", ErrAlias, start, maxHops)
+}
+
+// isWildcard reports whether the alias is that of a wildcard: whether a name that
+// nobody has thought of is one, too.
+func (r *Resolver) isWildcard(ctx context.Context, name, target string) (bool, error) {
+	stranger, err := CanonicalName(rand.Text()[:13] + "." + parent(name))
+	if err != nil {
+		return false, nil //nolint:nilerr // there is no room for another name
+	}
+	other, err := r.cname(ctx, stranger)
+	return other == target, err
 }
 
 // cname returns what a name is an alias of, or "".

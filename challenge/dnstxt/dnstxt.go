@@ -38,7 +38,9 @@ type Provider interface {
 	// name too: a name and its wildcard, and orders of other programs, have
 	// different values at one name. It gets all records of an order in one call,
 	// so that it can change each zone once, and returns when they are written.
-	// It must return soon when ctx ends. It must not keep or change recs.
+	// A record that is there already, left by a process that died, is no error, but
+	// one that was added. It must return soon when ctx ends. It must not keep or
+	// change recs.
 	//
 	// The Remove that it returns undoes the call, and can carry what that takes,
 	// such as the provider's ids of the records. With an error, it says that some
@@ -60,11 +62,11 @@ type Error string
 
 // Failures.
 const (
-	ErrInvalidName Error = "invalid name"
-	ErrNoAnswer    Error = "no answer from any DNS server"
-	ErrNoZone      Error = "no zone"
-	ErrAlias       Error = "aliases (CNAME) that lead nowhere"
-	ErrNotVisible  Error = "records that cannot be seen"
+	ErrInvalidName Error = "invalid name"                      // see CanonicalName
+	ErrNoAnswer    Error = "no answer from any DNS server"     // from those that could be asked
+	ErrNoZone      Error = "no zone"                           // for a name, or none that the name is in
+	ErrAlias       Error = "aliases (CNAME) that lead nowhere" // a loop, or too many
+	ErrNotVisible  Error = "records that cannot be seen"       // where the server will look
 )
 
 // Error returns the name of the failure.

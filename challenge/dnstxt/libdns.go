@@ -29,7 +29,9 @@ type LibDNS[R any] interface {
 // A zone is changed with one call for all of its records, and while that lasts
 // with no other: some services replace what they were asked to add to. What the
 // provider returns is what it is given again to be deleted, with its ids, but for
-// records that are not ours. Names are relative to the zone, "@" for its apex.
+// records that are not ours. Names are relative to the zone, "@" for its apex. If
+// it minds records that are there already, and has GetRecords, as most have, those
+// that a process left when it died are taken over.
 func FromLibDNS[R any](p LibDNS[R], record func(name, text string, ttl time.Duration) R, read func(R) (name, text string),
 	zone func(ctx context.Context, name string) (string, error),
 ) Provider {
@@ -103,12 +105,49 @@ func (a *addition[R]) append(ctx context.Context) error {
 	for i, r := range a.recs {
 		wanted[i] = a.newRecord(r, r.TTL)
 	}
+	a.made = make(map[Record]R, len(a.recs))
 	returned, err := a.f.p.AppendRecords(ctx, a.zone, wanted)
 	a.keep(returned)
+	if err != nil {
+		err = a.adopt(ctx, err)
+	}
 	if err != nil {
 		return fmt.Errorf("adding %d TXT records to zone %s: %w", len(wanted), a.zone, err)
 	}
 	return nil
+}
+
+// adopt looks, after an error, whether some of the records are there: a process
+// that died may have left them, which many services mind. If so, it adds the
+// others. It returns the error that counts.
+func (a *addition[R]) adopt(ctx context.Context, failure error) error {
+	getter, ok := a.f.p.(interface {
+		GetRecords(ctx context.Context, zone string) ([]R, error)
+	})
+	if !ok || ctx.Err() != nil {
+		return failure
+	}
+	existing, err := getter.GetRecords(ctx, a.zone)
+	if err != nil {
+		return failure // which says more
+	}
+	before := len(a.made)
+	a.keep(existing)
+	if len(a.made) == before {
+		return failure
+	}
+	var missing []R
+	for _, r := range a.recs {
+		if _, ok := a.made[r]; !ok {
+			missing = append(missing, a.newRecord(r, r.TTL))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	returned, err := a.f.p.AppendRecords(ctx, a.zone, missing)
+	a.keep(returned)
+	return err
 }
 
 // newRecord makes a record for the provider.
@@ -126,8 +165,10 @@ func (a *addition[R]) keep(returned []R) {
 		k := Record{Name: absoluteName(name, a.zone), Value: unquote(text)}
 		found[k] = append(found[k], r)
 	}
-	a.made = make(map[Record]R, len(a.recs))
 	for _, r := range a.recs {
+		if _, ok := a.made[r]; ok {
+			continue
+		}
 		name, _ := CanonicalName(r.Name) // it was before
 		k := Record{Name: name, Value: r.Value}
 		if same := found[k]; len(same) > 0 {

@@ -232,6 +232,64 @@ func TestFromLibDNSOddProviders(t *testing.T) {
 	}
 }
 
+// A service that minds what is there already, and tells what that is.
+type strictService struct {
+	*service
+	get error
+}
+
+func (s strictService) AppendRecords(ctx context.Context, zone string, recs []rr) ([]rr, error) {
+	for _, r := range recs {
+		if slices.ContainsFunc(s.zones[zone], func(have rr) bool { return have.name == r.name && have.text == r.text }) {
+			s.calls = append(s.calls, "refused")
+			return nil, errors.New("it exists")
+		}
+	}
+	return s.service.AppendRecords(ctx, zone, recs)
+}
+
+func (s strictService) GetRecords(context.Context, string) ([]rr, error) {
+	return slices.Clone(s.zones["example.com."]), s.get
+}
+
+// Records that a process has left when it died are taken over, and removed.
+func TestFromLibDNSAfterACrash(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		left  []string
+		get   error
+		fails bool
+	}{
+		{left: []string{"a"}},
+		{left: []string{"a", "b", "c"}},
+		{left: []string{"a"}, get: errors.New("broken"), fails: true},
+	} {
+		s := strictService{newService("example.com."), tt.get}
+		s.zones["example.com."] = []rr{{name: "_acme-challenge", text: "foreign", id: 100}}
+		for i, text := range tt.left {
+			s.zones["example.com."] = append(s.zones["example.com."], rr{name: "_acme-challenge", text: text, id: 200 + i})
+		}
+		p := dnstxt.FromLibDNS(s,
+			func(name, text string, ttl time.Duration) rr { return rr{name: name, text: text, ttl: ttl} },
+			func(r rr) (name, text string) { return r.name, r.text }, lastTwo)
+		recs := records("a", "b", "c")
+		remove, err := p.Append(t.Context(), recs)
+		if (err != nil) != tt.fails {
+			t.Fatalf("%q left: %v", tt.left, err)
+		}
+		if tt.fails {
+			contains(t, err, "it exists")
+			continue
+		}
+		if got := s.String(); strings.Count(got, "_acme-challenge/") != 4 {
+			t.Errorf("%q left: there is %s", tt.left, got)
+		}
+		if err := remove(t.Context(), recs); err != nil || s.String() != "_acme-challenge/example.com.=foreign" {
+			t.Errorf("%q left: %v, %s", tt.left, err, s)
+		}
+	}
+}
+
 func TestFromLibDNSErrors(t *testing.T) {
 	t.Parallel()
 	s := newService("example.com.")

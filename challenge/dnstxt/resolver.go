@@ -37,7 +37,7 @@ type Resolver struct {
 	mu     sync.Mutex
 	zones  cache[string]      // of names
 	zoneNS cache[[]authority] // of zones
-	system []string
+	system cache[[]string]    // the system's resolvers, which change with the network
 }
 
 // lookup asks the resolvers, one after the other.
@@ -75,13 +75,15 @@ func (r *Resolver) resolvers(ctx context.Context) ([]string, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.system == nil {
-		r.system = systemServers(ctx)
+	servers, ok := r.system.get("")
+	if !ok {
+		servers = systemServers(ctx)
+		if len(servers) == 0 {
+			return nil, fmt.Errorf("%w: the system's could not be found out; set Resolver.Servers", ErrNoAnswer)
+		}
+		r.system.put("", servers)
 	}
-	if r.system == nil {
-		return nil, fmt.Errorf("%w: the system's could not be found out; set Resolver.Servers", ErrNoAnswer)
-	}
-	return r.system, nil
+	return servers, nil
 }
 
 // systemServers returns the addresses of the resolvers that package net would

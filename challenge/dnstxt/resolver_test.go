@@ -141,7 +141,11 @@ func authorityNS(owner string) handler {
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := zones().resolver()
+		w := zones()
+		long := "a." + strings.Repeat("a.", 119) + "example.com."
+		w.zones["example.com."].aliases[long] = "example.net."
+		w.add("top.").aliases["top."] = "example.net."
+		r := w.resolver()
 		for _, tt := range []struct{ name, want string }{
 			{"_acme-challenge.one.example.com.", "txt.x.net."},
 			{"_acme-challenge.One.Example.com", "txt.x.net."},
@@ -152,6 +156,8 @@ func TestFollow(t *testing.T) {
 			{"long0.example.net.", ""},
 			{"long4.example.net.", "long12.example.net."},
 			{"odd.example.net.", ""},
+			{long, "example.net."},
+			{"top.", "example.net."},
 		} {
 			got, err := r.Follow(t.Context(), tt.name)
 			if got != tt.want || errors.Is(err, dnstxt.ErrAlias) != (tt.want == "") {

@@ -122,6 +122,9 @@ func (r *Resolver) authorities(ctx context.Context, zone string) ([]authority, e
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if slices.ContainsFunc(all, func(known authority) bool { return known.err != nil }) {
+		return all, nil // that may be different the next time
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.zoneNS.put(zone, all)
