@@ -111,13 +111,28 @@ func TestWait(t *testing.T) {
 			setUp: func(w *world, _ *dnstxt.Propagation) {
 				w.set(w.zones["example.com."], name, "a", "b")
 				up := w.servers["192.0.2.1:53"]
-				w.servers["192.0.2.1:53"], w.servers["192.0.2.2:53"] = silent, silent
-				later(10*time.Second, func() {
-					w.mu.Lock()
-					defer w.mu.Unlock()
-					w.servers["192.0.2.1:53"], w.servers["192.0.2.2:53"] = up, up
+				w.serve(silent, "192.0.2.1:53", "192.0.2.2:53")
+				later(10*time.Second, func() { w.serve(up, "192.0.2.1:53", "192.0.2.2:53") })
+			},
+		},
+		{
+			name: "nobody answers for a while, after they did", after: 30 * time.Second, until: 50 * time.Second,
+			setUp: func(w *world, _ *dnstxt.Propagation) {
+				up := w.servers["192.0.2.1:53"]
+				later(20*time.Second, func() { w.serve(silent, "192.0.2.1:53", "192.0.2.2:53") })
+				later(30*time.Second, func() {
+					w.set(w.zones["example.com."], name, "a", "b")
+					w.serve(up, "192.0.2.1:53", "192.0.2.2:53")
 				})
 			},
+		},
+		{
+			name: "the end of the budget in the middle of a round", after: 5 * time.Second, until: 5 * time.Second, err: dnstxt.ErrNotVisible,
+			setUp: func(w *world, p *dnstxt.Propagation) {
+				p.Budget = 5 * time.Second
+				later(3*time.Second, func() { w.serve(silent, "192.0.2.1:53", "192.0.2.2:53") })
+			},
+			says: []string{"ns1.example.com. has none"},
 		},
 		{
 			name: "no servers", after: 15 * time.Second, until: 25 * time.Second, err: dnstxt.ErrNoAnswer,
@@ -242,6 +257,28 @@ func TestWaitForHundredNames(t *testing.T) {
 		contains(t, err, recs[3].Name+` should have TXT "a", but ns1.example.com. has none`, recs[40].Name+` should have TXT "a", but ns1.example.com. has "b"`)
 		if n := w.count("192.0.2.1:53"); n > 205 {
 			t.Errorf("%d queries to a server: a check looks once", n)
+		}
+	})
+}
+
+// While one server is late, those that have the records are not asked again, and
+// one that does not answer hardly.
+func TestWaitAsksNoMoreThanItMust(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.set(w.add("example.com.", "192.0.2.1", "192.0.2.2", "192.0.2.3"), name, "a")
+		old := newWorld()
+		old.add("example.com.")
+		w.serve(old.authoritative(old.zones["example.com."]), "192.0.2.2:53")
+		w.serve(silent, "192.0.2.3:53")
+		later(time.Minute, func() { old.set(old.zones["example.com."], name, "a") })
+		p := &dnstxt.Propagation{Resolver: w.resolver()}
+		if took, err := wait(t, p, records("a")...); err != nil || took < time.Minute {
+			t.Errorf("%v after %v", err, took)
+		}
+		if ready, late, silent := w.count("192.0.2.1:53"), w.count("192.0.2.2:53"), w.count("192.0.2.3:53"); ready != 1 || late < 6 || silent > 6 {
+			t.Errorf("queries: %d to the one that has the record, %d to the one that is late, %d to the silent one", ready, late, silent)
 		}
 	})
 }

@@ -18,13 +18,18 @@ func TestPublish(t *testing.T) {
 	p := new(memory)
 	var set dnstxt.Set
 	asked := make(chan string, 10)
-	how := dnstxt.Publication{Provider: p, Ready: dnstxt.NoWait, Alias: func(_ context.Context, name string) (string, error) {
+	looked := 0
+	ready := func(_ context.Context, recs []dnstxt.Record) error {
+		looked = len(recs)
+		return nil
+	}
+	how := dnstxt.Publication{Provider: p, Ready: ready, Alias: func(_ context.Context, name string) (string, error) {
 		asked <- name
 		return "Shared.example.net", nil
 	}}
-	cleanup, err := set.Publish(t.Context(), how, append(records("a", "b"), dnstxt.Record{Name: "_acme-challenge.example.org", Value: "c"}))
-	if err != nil || p.String() != "a b c" || len(asked) != 2 {
-		t.Fatalf("%v, %q, %d aliases asked for", err, p, len(asked))
+	cleanup, err := set.Publish(t.Context(), how, append(records("a", "b", "a"), dnstxt.Record{Name: "_acme-challenge.example.org", Value: "c"}))
+	if err != nil || p.String() != "a b c" || len(asked) != 2 || looked != 3 {
+		t.Fatalf("%v, %q, %d aliases asked for, %d records looked for", err, p, len(asked), looked)
 	}
 	for _, r := range p.records {
 		if r.Name != "shared.example.net." {

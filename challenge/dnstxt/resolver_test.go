@@ -28,6 +28,7 @@ func zones() *world {
 	w.add("x.net.", "192.0.2.5")
 	com.txt["a.b.ent.example.com."] = []string{"below an empty non-terminal"}
 	com.aliases["alias.example.com."] = "target.example.net."
+	w.zones["sub.example.com."].aliases["_acme-challenge.up.sub.example.com."] = "nothing.example.com."
 	com.aliases["to.the.apex.example.com."] = "example.net."
 	com.aliases["_acme-challenge.one.example.com."] = "two.example.net."
 	com.aliases["*.wild.example.com."] = "cdn.example.net."
@@ -57,6 +58,7 @@ func TestZone(t *testing.T) {
 			{"b.ent.example.com.", "example.com."},
 			{"_acme-challenge.sub.example.com.", "sub.example.com."},
 			{"sub.example.com.", "sub.example.com."},
+			{"_acme-challenge.up.sub.example.com.", "sub.example.com."}, // an alias of a name in the zone above
 			{"notsub.example.com.", "example.com."},
 			{"_acme-challenge.cut.example.com.", "_acme-challenge.cut.example.com."},
 			{"cut.example.com.", "example.com."},
@@ -205,14 +207,19 @@ func TestHostileServers(t *testing.T) {
 			(&zone{apex: "example.com."}).soa(b, q.Name.String())
 		})[0]
 	}
-	change := func(f func(message []byte)) func([]byte) []byte {
+	lie := func(query []byte) []byte { // com. is the zone
+		return authoritySOA("com.")("", query)[0]
+	}
+	changed := func(message func([]byte) []byte, f func(message []byte)) func([]byte) []byte {
 		return func(query []byte) []byte {
-			message := right(query)
-			f(message)
-			return message
+			m := message(query)
+			f(m)
+			return m
 		}
 	}
-	wrongID := change(func(m []byte) { m[0] ^= 1 })
+	change := func(f func(message []byte)) func([]byte) []byte { return changed(right, f) }
+	forge := func(f func(message []byte)) func([]byte) []byte { return changed(lie, f) }
+	wrongID := forge(func(m []byte) { m[0] ^= 1 })
 	always := func(f func([]byte) []byte) handler {
 		return func(_ string, query []byte) [][]byte { return [][]byte{f(query)} }
 	}
@@ -230,7 +237,8 @@ func TestHostileServers(t *testing.T) {
 		}
 	}
 	truncated := change(func(m []byte) { m[2] |= 2 })
-	lower := change(func(m []byte) { copy(m[12:], bytes.ToLower(m[12:12+17])) })
+	toLower := func(m []byte) { copy(m[12:], bytes.ToLower(m[12:12+17])) }
+	lower := change(toLower)
 	for _, tt := range []struct {
 		name  string
 		serve handler
@@ -238,14 +246,15 @@ func TestHostileServers(t *testing.T) {
 	}{
 		{"the answer", always(right), ""},
 		{"another id, then the answer", first(60, wrongID), ""},
-		{"another name, then the answer", first(1, change(func(m []byte) { m[13] ^= 1 })), ""},
-		{"another type, then the answer", first(1, change(func(m []byte) { m[12+13+1] = 99 })), ""},
-		{"a query, then the answer", first(1, change(func(m []byte) { m[2] &^= 0x80 })), ""},
-		{"two questions, then the answer", first(1, change(func(m []byte) { m[5] = 2 })), ""},
+		{"another name, then the answer", first(1, forge(func(m []byte) { m[13] ^= 1 })), ""},
+		{"another type, then the answer", first(1, forge(func(m []byte) { m[12+13+1] = 99 })), ""},
+		{"a query, then the answer", first(1, forge(func(m []byte) { m[2] &^= 0x80 })), ""},
+		{"two questions, then the answer", first(1, forge(func(m []byte) { m[5] = 2 })), ""},
 		{"an empty datagram, then the answer", first(1, func([]byte) []byte { return []byte{0} }), ""},
 		{"nothing but other ids", first(1000, wrongID), "nothing but answers to other queries"},
 		{"silence", silent, "no answer within 3s over udp"},
 		{"lower case", overTCP(lower, always(lower)), ""},
+		{"a forged answer in lower case", overTCP(forge(toLower), always(right)), ""},
 		{"a truncated answer", overTCP(truncated, always(right)), ""},
 		{"a truncated answer over TCP", always(truncated), "truncated over TCP, too"},
 		{"no answer over TCP", overTCP(truncated, silent), "no answer within 3s over tcp"},
@@ -340,6 +349,31 @@ func TestManyRecords(t *testing.T) {
 			t.Error(err)
 		}
 		contains(t, err, `"value 0", "value 1"`, "1493 more")
+	})
+}
+
+// Records of another name, another class or another type are not those that are
+// looked for.
+func TestForeignRecords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("example.com.", "192.0.2.1")
+		for i, odd := range []dnsmessage.ResourceHeader{
+			{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassCHAOS},
+			{Name: dnsmessage.MustNewName("other.example.com."), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET},
+			{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET},
+		} {
+			w.servers["192.0.2.1:53"] = func(_ string, query []byte) [][]byte {
+				return reply(query, func(_ *dnsmessage.Header, b *dnsmessage.Builder, _ dnsmessage.Question) {
+					_ = b.TXTResource(odd, dnsmessage.TXTResource{TXT: []string{"a"}})
+				})
+			}
+			p := dnstxt.Propagation{Resolver: w.resolver()}
+			if err := p.Check(t.Context(), records("a")); errors.Is(err, dnstxt.ErrNotVisible) != (i < 2) || i == 2 && err != nil {
+				t.Errorf("%v: %v", odd, err)
+			}
+		}
 	})
 }
 

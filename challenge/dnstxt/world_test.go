@@ -72,6 +72,15 @@ func (w *world) set(z *zone, name string, values ...string) {
 	z.txt[name] = values
 }
 
+// serve puts a server at some addresses.
+func (w *world) serve(h handler, addresses ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, address := range addresses {
+		w.servers[address] = h
+	}
+}
+
 func (w *world) count(address string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
