@@ -305,6 +305,27 @@ func TestCheck(t *testing.T) {
 	})
 }
 
+// A name server whose address could not be found is looked for again.
+func TestAddressIsLookedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		z := w.add("example.com.", "192.0.2.1")
+		w.set(z, name, "a")
+		delete(z.hosts, "ns1.example.com.")
+		p := &dnstxt.Propagation{Resolver: w.resolver()}
+		err := p.Check(t.Context(), records("a"))
+		if !errors.Is(err, dnstxt.ErrNoAnswer) {
+			t.Error(err)
+		}
+		contains(t, err, "ns1.example.com. has no address")
+		z.hosts["ns1.example.com."] = "192.0.2.1"
+		if err := p.Check(t.Context(), records("a")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The context ends a wait, and its cause is told beside what was found.
 func TestWaitCancelled(t *testing.T) {
 	t.Parallel()

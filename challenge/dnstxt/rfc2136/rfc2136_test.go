@@ -48,7 +48,7 @@ func liar(t *testing.T, answer func(*dns.Msg) []*dns.Msg) string {
 		}
 	})
 	started := make(chan struct{})
-	server := &dns.Server{PacketConn: conn, Handler: handler, NotifyStartedFunc: func() { close(started) }, MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }}
+	server := &dns.Server{PacketConn: conn, UDPSize: 1 << 16, Handler: handler, NotifyStartedFunc: func() { close(started) }, MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }}
 	go server.ActivateAndServe()
 	<-started
 	t.Cleanup(func() { _ = server.Shutdown() })
@@ -59,6 +59,7 @@ func liar(t *testing.T, answer func(*dns.Msg) []*dns.Msg) string {
 func TestForgedAnswers(t *testing.T) {
 	t.Parallel()
 	reply := func(m *dns.Msg) *dns.Msg { return new(dns.Msg).SetReply(m) }
+	refusal := func(m *dns.Msg) *dns.Msg { return new(dns.Msg).SetRcode(m, dns.RcodeRefused) }
 	key := keys()[0]
 	for _, tt := range []struct {
 		name   string
@@ -74,16 +75,16 @@ func TestForgedAnswers(t *testing.T) {
 			other.Rcode = dns.RcodeRefused
 			return []*dns.Msg{other, reply(m)}
 		}, ""},
-		{"a query, then success", rfc2136.Key{}, func(m *dns.Msg) []*dns.Msg {
+		{"the update itself, then a refusal", rfc2136.Key{}, func(m *dns.Msg) []*dns.Msg {
 			other := m.Copy()
 			other.Extra = nil
-			return []*dns.Msg{other, reply(m)}
-		}, ""},
-		{"an answer to a query, then success", rfc2136.Key{}, func(m *dns.Msg) []*dns.Msg {
+			return []*dns.Msg{other, refusal(m)}
+		}, "REFUSED"},
+		{"an answer to a query, then a refusal", rfc2136.Key{}, func(m *dns.Msg) []*dns.Msg {
 			other := reply(m)
 			other.Opcode = dns.OpcodeQuery
-			return []*dns.Msg{other, reply(m)}
-		}, ""},
+			return []*dns.Msg{other, refusal(m)}
+		}, "REFUSED"},
 		{"a code that nobody knows", rfc2136.Key{}, func(m *dns.Msg) []*dns.Msg {
 			m = reply(m)
 			m.Rcode = 13
@@ -119,6 +120,19 @@ func TestLostDatagram(t *testing.T) {
 	p := &rfc2136.Provider{Server: addr, Network: "udp", Zone: fixed("example.com."), Timeout: 50 * time.Millisecond}
 	if _, err := p.Append(t.Context(), []dnstxt.Record{{Name: "a.example.com."}}); err != nil || n.Load() != 3 {
 		t.Errorf("%v, %d tries", err, n.Load())
+	}
+}
+
+// An update that is too large for a datagram goes by TCP, where here nobody is.
+func TestLargeUpdate(t *testing.T) {
+	t.Parallel()
+	addr := liar(t, func(m *dns.Msg) []*dns.Msg { return []*dns.Msg{new(dns.Msg).SetReply(m)} })
+	p := &rfc2136.Provider{Server: addr, Network: "udp", Zone: fixed("example.com.")}
+	if _, err := p.Append(t.Context(), []dnstxt.Record{{Name: "a.example.com.", Value: strings.Repeat("x", 200)}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Append(t.Context(), []dnstxt.Record{{Name: "a.example.com.", Value: strings.Repeat("x", 600)}}); err == nil {
+		t.Error("600 octets by UDP")
 	}
 }
 
