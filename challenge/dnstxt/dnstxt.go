@@ -55,6 +55,16 @@ type Provider interface {
 // not yet given.
 type Remove func(ctx context.Context, recs []Record) error
 
+// A Remover is a Provider that removes records which it has not added, or which a
+// process before has: by name and value, whatever their TTL. Others, with the same
+// name too, stay as they are. Records that are gone already are no error. Those of
+// [FromLibDNS] and of package rfc2136 are such; it is for records that stay, of
+// dns-persist-01.
+type Remover interface {
+	Provider
+	Remove(ctx context.Context, recs []Record) error
+}
+
 // An Error names a failure. It is an error to compare with:
 // errors.Is(err, dnstxt.ErrInvalidName). The error that wraps it says what was
 // found, and where.

@@ -32,6 +32,8 @@ type LibDNS[R any] interface {
 // records that are not ours. Names are relative to the zone, "@" for its apex. If
 // it minds records that are there already, and has GetRecords, as most have, those
 // that a process left when it died are taken over.
+//
+// It is a [Remover].
 func FromLibDNS[R any](p LibDNS[R], record func(name, text string, ttl time.Duration) R, read func(R) (name, text string),
 	zone func(ctx context.Context, name string) (string, error),
 ) Provider {
@@ -92,6 +94,19 @@ func (f *fromLibDNS[R]) Append(ctx context.Context, recs []Record) (Remove, erro
 		return all[i].err
 	})
 	return func(ctx context.Context, recs []Record) error { return removeAll(ctx, all, recs) }, err
+}
+
+// Remove implements [Remover].
+func (f *fromLibDNS[R]) Remove(ctx context.Context, recs []Record) error {
+	changes, err := Changes(ctx, recs, f.zone)
+	if err != nil {
+		return err
+	}
+	all := make([]*addition[R], len(changes))
+	for i, c := range changes {
+		all[i] = &addition[R]{f: f, zone: c.Zone, recs: c.Records}
+	}
+	return removeAll(ctx, all, recs)
 }
 
 // append adds the records to the zone.

@@ -364,3 +364,22 @@ func TestFromLibDNSOneCallPerZone(t *testing.T) {
 		}
 	})
 }
+
+// What another process has added is removed by value.
+func TestFromLibDNSRemove(t *testing.T) {
+	t.Parallel()
+	s := newService("example.com.", "example.net.")
+	s.zones["example.com."] = []rr{{name: "_validation-persist", text: "foreign", id: 100}, {name: "_validation-persist", text: "own", ttl: time.Hour, id: 101}}
+	s.zones["example.net."] = []rr{{name: "@", text: "own", id: 102}}
+	remover, ok := s.provider(lastTwo).(dnstxt.Remover)
+	if !ok {
+		t.Fatal("it is no Remover")
+	}
+	recs := []dnstxt.Record{{Name: "_validation-persist.Example.com", Value: "own"}, {Name: "example.net.", Value: "own"}, {Name: "example.net.", Value: "gone already"}}
+	if err := remover.Remove(t.Context(), recs); err != nil || s.String() != "_validation-persist/example.com.=foreign" {
+		t.Errorf("%v: %s", err, s)
+	}
+	if err := remover.Remove(t.Context(), []dnstxt.Record{{Name: "a b", Value: "own"}}); !errors.Is(err, dnstxt.ErrInvalidName) {
+		t.Error(err)
+	}
+}

@@ -2,15 +2,65 @@ package dnstxt
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
 // TXT looks up the values of the TXT records of a name, or of the name that it is
-// an alias of, as a recursive resolver has them. That there are none, or no such
-// name, is no error.
+// an alias of, as a server of its zone has them, without the memory of a resolver
+// in between. Where those servers cannot be reached, a resolver is asked. That
+// there are none, or no such name, is no error.
 func (r *Resolver) TXT(ctx context.Context, name string) ([]string, error) {
-	return r.data(ctx, name, dnsmessage.TypeTXT)
+	name, err := CanonicalName(name)
+	if err != nil {
+		return nil, err
+	}
+	at := name
+	for range maxHops + 1 {
+		values, alias, err := r.authoritativeTXT(ctx, at)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, ErrAlias) {
+				return nil, err
+			}
+			return r.data(ctx, name, dnsmessage.TypeTXT)
+		}
+		if alias == "" {
+			return values, nil
+		}
+		at = alias
+	}
+	return nil, fmt.Errorf("%w: %s: more than %d", ErrAlias, quote(name), maxHops)
+}
+
+// authoritativeTXT asks the servers of a name's zone until one answers. It returns
+// an alias that is followed elsewhere.
+func (r *Resolver) authoritativeTXT(ctx context.Context, name string) (values []string, alias string, err error) {
+	zone, err := r.Zone(ctx, name)
+	if err != nil {
+		return nil, "", err
+	}
+	servers, err := r.authorities(ctx, zone)
+	if err != nil {
+		return nil, "", err
+	}
+	var addresses []string
+	for _, s := range servers {
+		addresses = append(addresses, s.addresses...)
+	}
+	a, err := r.askAny(ctx, addresses, question{name, dnsmessage.TypeTXT, false})
+	if err != nil {
+		return nil, "", err
+	}
+	end, aliased, err := a.chase(name)
+	if err != nil {
+		return nil, "", err
+	}
+	if values = a.texts(end); len(values) == 0 && aliased {
+		return nil, end, nil
+	}
+	return values, "", nil
 }
 
 // CAA looks up the CAA records of a name (RFC 8659), or of the name that it is an

@@ -59,3 +59,38 @@ func TestLookup(t *testing.T) {
 	request := caa.Request{Identities: []string{"other.example"}, Methods: []acme.ChallengeType{acme.DNS01}}
 	contains(t, request.CheckOrder(t.Context(), lookup, acme.DNS("www.example.com")...), "records of example.com forbid", "ca.example")
 }
+
+// TXT believes the zone's servers, wherever aliases lead, and a resolver where
+// those cannot be asked.
+func TestTXTFromTheZone(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	z := w.add("example.com.", "192.0.2.1", "192.0.2.2")
+	other := w.add("example.net.", "192.0.2.3")
+	w.set(z, "a.example.com.", "new")
+	w.set(other, "target.example.net.", "there")
+	z.aliases["alias.example.com."] = "target.example.net."
+	stale := newWorld() // what the resolver remembers
+	old := stale.add("example.com.", "192.0.2.1", "192.0.2.2")
+	stale.add("example.net.", "192.0.2.3")
+	stale.set(old, "a.example.com.", "old")
+	w.servers[resolverAddress] = stale.resolve
+
+	want := func(name string, values ...string) {
+		t.Helper()
+		if got, err := w.resolver().TXT(t.Context(), name); err != nil || !slices.Equal(got, values) {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, values)
+		}
+	}
+	want("a.example.com", "new")
+	want("alias.example.com", "there")
+	w.servers["192.0.2.1:53"] = refusing(dnsmessage.RCodeServerFailure)
+	want("a.example.com", "new")
+	delete(w.servers, "192.0.2.2:53")
+	want("a.example.com", "old")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.resolver().TXT(cancelled, "a.example.com"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

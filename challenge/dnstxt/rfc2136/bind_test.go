@@ -296,3 +296,35 @@ func TestNoServer(t *testing.T) {
 		}
 	}
 }
+
+// What another process has added is removed by value, whatever its TTL.
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	server := startBIND(t)
+	var remover dnstxt.Remover = &rfc2136.Provider{Server: server.Addr, Key: keys()[0]}
+	recs := []dnstxt.Record{
+		{Name: "_acme-challenge.example.com.", Value: "ca.example; accounturi=https://ca.example/acct/1", TTL: time.Hour},
+		{Name: "_acme-challenge.sub.example.com.", Value: "b"},
+	}
+	if _, err := remover.Append(t.Context(), recs); err != nil {
+		t.Fatal(err)
+	}
+	recs[0].TTL = 0
+	for range 2 { // what is gone is no error
+		if err := remover.Remove(t.Context(), recs); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := texts(t, server.Addr, "_acme-challenge.example.com."); !slices.Equal(got, []string{"foreign"}) {
+		t.Errorf("there is %q", got)
+	}
+	if got := texts(t, server.Addr, "_acme-challenge.sub.example.com."); len(got) != 0 {
+		t.Errorf("in the zone below: %q", got)
+	}
+	if err := remover.Remove(t.Context(), []dnstxt.Record{{Name: "_acme-challenge.closed.example.", Value: "a"}}); err == nil || !strings.Contains(err.Error(), "REFUSED") {
+		t.Error(err)
+	}
+	if err := new(rfc2136.Provider).Remove(t.Context(), recs); err == nil || !strings.Contains(err.Error(), "no Server") {
+		t.Error(err)
+	}
+}

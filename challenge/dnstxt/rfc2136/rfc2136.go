@@ -140,6 +140,23 @@ func (p *Provider) Append(ctx context.Context, recs []dnstxt.Record) (dnstxt.Rem
 	return remove, nil
 }
 
+// Remove removes records, whoever has added them, with an update for each zone. It
+// makes the Provider a [dnstxt.Remover].
+func (p *Provider) Remove(ctx context.Context, recs []dnstxt.Record) error {
+	if err := p.check(); err != nil {
+		return fmt.Errorf("rfc2136: %w", err)
+	}
+	changes, err := dnstxt.Changes(ctx, recs, p.zone)
+	if err != nil {
+		return fmt.Errorf("rfc2136: %w", err)
+	}
+	wanted := make(map[dnstxt.Record]bool, len(recs))
+	for _, r := range recs {
+		wanted[r] = true
+	}
+	return p.remove(ctx, changes, wanted)
+}
+
 // remove takes away those records that are wanted gone, by value. That one is not
 // there is no error for a server (RFC 2136 §3.4.2.4).
 func (p *Provider) remove(ctx context.Context, changes []dnstxt.Change, wanted map[dnstxt.Record]bool) error {
