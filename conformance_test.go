@@ -51,6 +51,9 @@ func conformant() []document {
 		{"9891-", "RFC 9891 (bp-nodeid-00)"},
 		{"devattest-", "draft-ietf-acme-device-attest (device-attest-01)"},
 		{"dnsacct-", "draft-ietf-acme-dns-account-label-03 (dns-account-01)"},
+		{"persist-", "draft-ietf-acme-dns-persist-00 to -02 (dns-persist-01)"},
+		{"persist01-", "draft-ietf-acme-dns-persist-01 alone"},
+		{"persist02-", "draft-ietf-acme-dns-persist-02 alone"},
 	}
 }
 
