@@ -35,6 +35,21 @@ type environment struct {
 
 	mu     sync.Mutex
 	counts map[acme.Operation]int
+	front  http.Handler // what the CA's http-01 requests come to
+}
+
+// balance has http-01 requests go to a handler.
+func (e *environment) balance(handler http.HandlerFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.front = handler
+}
+
+func (e *environment) serve(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	front := e.front
+	e.mu.Unlock()
+	front.ServeHTTP(w, r)
 }
 
 func start(t *testing.T, opts pebble.Options) *environment {
@@ -49,7 +64,8 @@ func start(t *testing.T, opts pebble.Options) *environment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := &http.Server{Handler: e.solver, ReadHeaderTimeout: time.Minute}
+	e.front = e.solver
+	web := &http.Server{Handler: http.HandlerFunc(e.serve), ReadHeaderTimeout: time.Minute}
 	go web.Serve(listener)
 	t.Cleanup(func() { web.Close() })
 	e.client = &acme.Client{DirectoryURL: server.DirectoryURL(), HTTPClient: server.Client(), UserAgent: "e2e/1"}

@@ -1,0 +1,140 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
+	"github.com/seed-aa0b9f56/acme/challenge/http01"
+	"github.com/seed-aa0b9f56/acme/challenge/http01/redisstore"
+)
+
+// startRedis starts a server that keeps nothing, on a socket of the test's own.
+func startRedis(t *testing.T) *redis.Client {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("no redis-server: apt-get install redis-server (Debian), or brew install redis")
+	}
+	dir, err := os.MkdirTemp("", "redis") // short: a socket's path has about 100 characters
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	log := new(strings.Builder)
+	server := exec.Command(program, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
+	server.Stdout, server.Stderr = log, log
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
+		if client.Ping(t.Context()).Err() == nil {
+			return client
+		}
+		<-tick.C
+	}
+	_ = server.Process.Kill()
+	_ = server.Wait()
+	t.Fatalf("redis-server does not answer:\n%s", log)
+	return nil
+}
+
+func served(handler http.Handler, a *acme.Attempt) error {
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: http01.PathPrefix + a.Challenge.Token}})
+	if recorder.Code != http.StatusOK || recorder.Body.String() != string(a.KeyAuthorization) {
+		return fmt.Errorf("status %d", recorder.Code)
+	}
+	return nil
+}
+
+// Each replica has a client of its own, and is asked for what another one has put.
+func TestSolver(t *testing.T) {
+	t.Parallel()
+	client := startRedis(t)
+	challengetest.TestSolver(t,
+		func(testing.TB) acme.Solver { return &http01.Shared{Store: &redisstore.Store{Client: client}} },
+		func(_ context.Context, a *acme.Attempt) error {
+			return served(&http01.Shared{Store: &redisstore.Store{Client: client}}, a)
+		})
+}
+
+// What a process that died has left goes by itself.
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	client := startRedis(t)
+	store := &redisstore.Store{Client: client, Prefix: "test:"}
+	a := http01.Answer{Token: "token", Holder: "A", KeyAuthorization: "token.thumbprint", TTL: time.Hour}
+	if err := store.Put(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := client.PTTL(t.Context(), "test:token").Val(); ttl < 59*time.Minute || ttl > time.Hour {
+		t.Errorf("lives for %v", ttl)
+	}
+	a.TTL = time.Millisecond
+	if err := store.Put(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for k := acme.KeyAuthorization("some"); k != ""; <-tick.C {
+		var err error
+		if k, err = store.Get(t.Context(), "token"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Delete(t.Context(), a); err != nil {
+		t.Errorf("deleting what is gone: %v", err)
+	}
+}
+
+// A Redis that is not there is an error of everything, and 503.
+func TestNoRedis(t *testing.T) {
+	t.Parallel()
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: filepath.Join(t.TempDir(), "none"), MaxRetries: -1})
+	defer client.Close()
+	shared := &http01.Shared{Store: &redisstore.Store{Client: client}}
+	a := challengetest.NewAttempt(acme.HTTP01, acme.DNS("example.com")[0], "token")
+	cleanup, err := shared.Present(t.Context(), []*acme.Attempt{a})
+	if err == nil || !strings.HasPrefix(err.Error(), "http01: http-01 for example.com: putting the answer into the store: redisstore: ") || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if err := cleanup(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if err := served(shared, a); err == nil || err.Error() != "status 503" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The store is given to a solver, which is also the handler of each replica.
+func Example() {
+	client := redis.NewClient(&redis.Options{Addr: "redis.example:6379"})
+	solver := &http01.Shared{Store: &redisstore.Store{Client: client}}
+	mux := http.NewServeMux()
+	mux.Handle(http01.PathPrefix, solver)
+	fmt.Println(solver.Supports(challengetest.NewAttempt(acme.HTTP01, acme.DNS("example.com")[0], "token")))
+	// Output: true
+}
