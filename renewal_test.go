@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/big"
 	"net/http"
 	"slices"
@@ -250,7 +251,7 @@ func TestRenewalAt(t *testing.T) {
 		"a failure, with advice":    {90 * day, func(r *acme.Renewal) { r.Info = window(day, 2*day); r.Failed(notBefore.Add(3*day), nil) }, 3*day + 5*time.Minute, 3*day + 5*time.Minute},
 		"a failure long ago":        {90 * day, func(r *acme.Renewal) { r.Failed(notBefore, errors.New("x")) }, 60 * day, 63 * day},
 		"three failures":            {90 * day, func(r *acme.Renewal) { r.Failures, r.FailedAt = 3, notBefore.Add(65*day) }, 65*day + 20*time.Minute, 65*day + 20*time.Minute},
-		"many failures":             {90 * day, func(r *acme.Renewal) { r.Failures, r.FailedAt = 1<<40, notBefore.Add(65*day) }, 65*day + 12*time.Hour, 65*day + 12*time.Hour},
+		"many failures":             {90 * day, func(r *acme.Renewal) { r.Failures, r.FailedAt = math.MaxInt, notBefore.Add(65*day) }, 65*day + 12*time.Hour, 65*day + 12*time.Hour},
 		"many failures, short life": {40 * time.Hour, func(r *acme.Renewal) { r.Failures, r.FailedAt = 100, notBefore.Add(day) }, day + time.Hour, day + time.Hour},
 		"the server's limit": {90 * day, func(r *acme.Renewal) {
 			r.Failed(notBefore.Add(65*day), fmt.Errorf("x: %w", &acme.Problem{RetryAfter: notBefore.Add(67 * day)}))
