@@ -412,6 +412,7 @@ func TestCheck(t *testing.T) {
 func withPassword(t *testing.T, key crypto.Signer, extensions ...pkix.Extension) []byte {
 	t.Helper()
 	template := x509.CertificateRequest{Subject: pkix.Name{Country: []string{"CA"}, Organization: []string{"O"}}, DNSNames: []string{"a.example"}, ExtraExtensions: extensions}
+	//lint:ignore SA1019 there is no other way
 	template.Attributes = []pkix.AttributeTypeAndValueSET{{ //nolint:staticcheck // there is no other way
 		Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 7}, Value: [][]pkix.AttributeTypeAndValue{{{Type: asn1.ObjectIdentifier{1, 2, 3}, Value: "secret"}}},
 	}}

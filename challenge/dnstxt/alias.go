@@ -52,6 +52,9 @@ func (r *Resolver) Follow(ctx context.Context, name string) (string, error) {
 	}
 	at := start
 	for range maxHops + 1 {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx) // an answer may have been faster
+		}
 		target, err := r.cname(ctx, at)
 		if err != nil {
 			return "", err
