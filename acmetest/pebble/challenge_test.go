@@ -157,7 +157,7 @@ func TestAddresses(t *testing.T) {
 	}
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
-		t.Skip("no IPv6")
+		t.Skipf("this machine has no IPv6 on loopback (%v): enable it for lo, as with sysctl net.ipv6.conf.lo.disable_ipv6=0", err)
 	}
 	l.Close()
 	if _, _, err := c.obtain(ctx, "http-01", r.solve, "six.example", "::1"); err != nil {

@@ -168,13 +168,11 @@ func TestEndedTest(t *testing.T) {
 	close(m.release)
 }
 
-const failing = "CHALLENGETEST_FAILING" // makes TestFailing fail
+const failing = "CHALLENGETEST_FAILING" // makes TestReport fail
 
-// TestFailing fails, for TestReport.
-func TestFailing(t *testing.T) {
-	if os.Getenv(failing) == "" {
-		t.Skip("run by TestReport")
-	}
+// brokenSolvers fails, for TestReport.
+func brokenSolvers(t *testing.T) {
+	t.Helper()
 	t.Run("forgets", func(t *testing.T) {
 		testMemory(t, acme.HTTP01, func(m *memory) acme.Solver {
 			return m.cleaning(func(_, _ context.Context, _ []*acme.Attempt) error { return nil })
@@ -185,28 +183,33 @@ func TestFailing(t *testing.T) {
 	t.Run("not", func(t *testing.T) { testMemory(t, acme.HTTP01, nothing, acme.HTTP01) })
 }
 
-// TestReport reads what the test of a broken solver prints.
+// TestReport reads what the test of a broken solver prints: it runs itself in a
+// process in which it is that test.
 func TestReport(t *testing.T) {
+	if os.Getenv(failing) != "" {
+		brokenSolvers(t)
+		return
+	}
 	exe, err := os.Executable()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestFailing$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestReport$", "-test.v")
 	cmd.Env = append(os.Environ(), failing+"=1")
 	output, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Fatalf("no failure:\n%s", output)
 	}
 	for _, want := range []string{
-		"--- PASS: TestFailing/forgets/http-01/Supports",
-		"--- FAIL: TestFailing/forgets/http-01/OneAttempt",
-		"--- PASS: TestFailing/forgets/http-01/CleanupWithEndedContext",
+		"--- PASS: TestReport/forgets/http-01/Supports",
+		"--- FAIL: TestReport/forgets/http-01/OneAttempt",
+		"--- PASS: TestReport/forgets/http-01/CleanupWithEndedContext",
 		"the cleanup was called and returned no error, but http-01 for n1.example.com is answered, says the probe",
 		"\n        Rule: When Present returns without an error, the server must find",
 		"Supports is false for all that was tried, with the challenge types",
-		"--- FAIL: TestFailing/not/http-01/Supports",
+		"--- FAIL: TestReport/not/http-01/Supports",
 		"Supports is false for http-01 challenges, for any identifier that was tried\n",
-		"--- SKIP: TestFailing/not/http-01/Goroutines",
+		"--- SKIP: TestReport/not/http-01/Goroutines",
 	} {
 		if !strings.Contains(string(output), want) {
 			t.Errorf("without %q:\n%s", want, output)

@@ -142,7 +142,7 @@ func TestConcurrentUsers(t *testing.T) {
 func TestBothFamilies(t *testing.T) {
 	t.Parallel()
 	if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp6", "[::1]:0"); err != nil {
-		t.Skip("this machine has no IPv6 on loopback: enable it for lo, as with sysctl net.ipv6.conf.lo.disable_ipv6=0")
+		t.Skipf("this machine has no IPv6 on loopback (%v): enable it for lo, as with sysctl net.ipv6.conf.lo.disable_ipv6=0", err)
 	} else {
 		l.Close()
 	}
