@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,45 +19,14 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
 	"github.com/seed-aa0b9f56/acme/challenge/http01/redisstore"
+	redisserver "github.com/seed-aa0b9f56/acme/internal/redis"
 )
 
-// startRedis starts a server that keeps nothing, on a socket of the test's own.
 func startRedis(t *testing.T) *redis.Client {
 	t.Helper()
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("no redis-server: apt-get install redis-server (Debian), or brew install redis")
-	}
-	dir, err := os.MkdirTemp("", "redis") // short: a socket's path has about 100 characters
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	log := new(strings.Builder)
-	server := exec.Command(program, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
-	server.Stdout, server.Stderr = log, log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, MaxRetries: -1})
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: redisserver.Start(t), MaxRetries: -1})
 	t.Cleanup(func() { _ = client.Close() })
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for range 1000 {
-		if client.Ping(t.Context()).Err() == nil {
-			return client
-		}
-		<-tick.C
-	}
-	_ = server.Process.Kill()
-	_ = server.Wait()
-	t.Fatalf("redis-server does not answer:\n%s", log)
-	return nil
+	return client
 }
 
 func served(handler http.Handler, a *acme.Attempt) error {
