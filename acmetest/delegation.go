@@ -39,14 +39,10 @@ func (s *Server) delegationsPage(c *call) (*answer, *refusal) {
 	if r := c.asGet(); r != nil {
 		return nil, r
 	}
-	size := s.opts.OrdersPerPage
-	if size <= 0 {
-		size = 10
-	}
-	start, _ := strconv.Atoi(c.query.Get("cursor")) // we made it
-	end := min(max(start, 0)+size, len(s.opts.Delegations))
+	size, start := s.page(c)
+	end := min(start+size, len(s.opts.Delegations))
 	urls := []string{}
-	for i := max(start, 0); i < end; i++ {
+	for i := start; i < end; i++ {
 		urls = append(urls, c.base+pathDelegation+strconv.Itoa(i+1))
 	}
 	a := jsonAnswer(http.StatusOK, map[string]any{"delegations": urls})

@@ -41,6 +41,15 @@ func (s *Server) Orders() []OrderInfo {
 	return all
 }
 
+// page tells how long the pages of a list are, and where this one starts.
+func (s *Server) page(c *call) (size, start int) {
+	start, _ = strconv.Atoi(c.query.Get("cursor")) // we made it
+	if size = s.opts.OrdersPerPage; size <= 0 {
+		size = 10
+	}
+	return size, max(start, 0)
+}
+
 // ordersPage is the orders list of an account (§7.1.2.1): all but the invalid ones, in pages.
 func (s *Server) ordersPage(c *call) (*answer, *refusal) {
 	if c.id != c.account.id {
@@ -49,13 +58,9 @@ func (s *Server) ordersPage(c *call) (*answer, *refusal) {
 	if r := c.asGet(); r != nil {
 		return nil, r
 	}
-	size := s.opts.OrdersPerPage
-	if size <= 0 {
-		size = 10
-	}
-	start, _ := strconv.Atoi(c.query.Get("cursor")) // we made it
+	size, start := s.page(c)
 	urls, next := []string{}, 0
-	for i := max(start, 0); i < len(c.account.orders); i++ {
+	for i := start; i < len(c.account.orders); i++ {
 		o := c.account.orders[i]
 		if o.refresh(); o.status == statusInvalid {
 			continue

@@ -17,7 +17,6 @@ package dns01
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -55,21 +54,14 @@ func (s *Solver) Supports(a *acme.Attempt) bool {
 // which [dnstxt.ErrNotVisible] is a reason; a name that cannot be in the DNS is
 // [dnstxt.ErrInvalidName].
 func (s *Solver) Present(ctx context.Context, batch []*acme.Attempt) (acme.Cleanup, error) {
-	recs := make([]dnstxt.Record, len(batch))
-	for i, a := range batch {
-		var err error
-		if recs[i], err = Record(a); err != nil {
-			return nil, fmt.Errorf("dns01: %s: %w", a, err)
-		}
-	}
 	how := dnstxt.Publication{Provider: s.Provider, TTL: s.TTL, Alias: s.Alias, Ready: s.Ready}
 	if l, ok := s.Provider.(*lego); ok {
 		if how.Alias != nil {
 			return nil, errors.New("dns01: a provider of lego finds aliases by itself: Alias must be nil")
 		}
-		how.Provider = l.of(batch, recs)
+		how.Provider = l.of(batch)
 	}
-	cleanup, err := s.records.Publish(ctx, how, recs)
+	cleanup, err := s.records.Present(ctx, how, batch, Record)
 	if err != nil {
 		err = fmt.Errorf("dns01: %w", err)
 	}
@@ -81,9 +73,6 @@ func (s *Solver) Present(ctx context.Context, batch []*acme.Attempt) (acme.Clean
 // below the name without the "*.", so that a name and its wildcard have two
 // records at one name.
 func Record(a *acme.Attempt) (dnstxt.Record, error) {
-	if a.KeyAuthorization == "" {
-		return dnstxt.Record{}, errors.New("there is no key authorization: the challenge has no token, or a bad one")
-	}
 	name, err := dnstxt.CanonicalName(a.Identifier.Value)
 	if err == nil {
 		name, err = dnstxt.CanonicalName(label + name)
@@ -91,8 +80,7 @@ func Record(a *acme.Attempt) (dnstxt.Record, error) {
 	if err != nil {
 		return dnstxt.Record{}, err
 	}
-	digest := a.KeyAuthorization.Digest()
-	return dnstxt.Record{Name: name, Value: base64.RawURLEncoding.EncodeToString(digest[:])}, nil
+	return dnstxt.DigestRecord(a, name)
 }
 
 // Check looks once whether the challenge would pass: whether all servers of the

@@ -96,10 +96,12 @@ type legoBatch struct {
 	attempts map[dnstxt.Record]*acme.Attempt // by name and value
 }
 
-func (l *lego) of(batch []*acme.Attempt, recs []dnstxt.Record) legoBatch {
+func (l *lego) of(batch []*acme.Attempt) legoBatch {
 	attempts := make(map[dnstxt.Record]*acme.Attempt, len(batch))
-	for i, r := range recs {
-		attempts[r] = batch[i]
+	for _, a := range batch {
+		if r, err := Record(a); err == nil { // else Present tells
+			attempts[r] = a
+		}
 	}
 	return legoBatch{l, attempts}
 }

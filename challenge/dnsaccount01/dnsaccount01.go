@@ -20,8 +20,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -57,15 +55,8 @@ func (s *Solver) Supports(a *acme.Attempt) bool {
 // which [dnstxt.ErrNotVisible] is a reason; a name that cannot be in the DNS is
 // [dnstxt.ErrInvalidName].
 func (s *Solver) Present(ctx context.Context, batch []*acme.Attempt) (acme.Cleanup, error) {
-	recs := make([]dnstxt.Record, len(batch))
-	for i, a := range batch {
-		var err error
-		if recs[i], err = Record(a); err != nil {
-			return nil, fmt.Errorf("dnsaccount01: %s: %w", a, err)
-		}
-	}
 	how := dnstxt.Publication{Provider: s.Provider, TTL: s.TTL, Alias: s.Alias, Ready: s.Ready}
-	cleanup, err := s.records.Publish(ctx, how, recs)
+	cleanup, err := s.records.Present(ctx, how, batch, Record)
 	if err != nil {
 		err = fmt.Errorf("dnsaccount01: %w", err)
 	}
@@ -93,15 +84,11 @@ func Name(accountURL, domain string) (string, error) {
 // Record returns the record that the server will look for: the digest of the key
 // authorization, at the [Name] for the account (draft §3.2).
 func Record(a *acme.Attempt) (dnstxt.Record, error) {
-	if a.KeyAuthorization == "" {
-		return dnstxt.Record{}, errors.New("there is no key authorization: the challenge has no token, or a bad one")
-	}
 	name, err := Name(a.AccountURL, a.Identifier.Value)
 	if err != nil {
 		return dnstxt.Record{}, err
 	}
-	digest := a.KeyAuthorization.Digest()
-	return dnstxt.Record{Name: name, Value: base64.RawURLEncoding.EncodeToString(digest[:])}, nil
+	return dnstxt.DigestRecord(a, name)
 }
 
 // Check looks once whether the challenge would pass: whether all servers of the

@@ -2,6 +2,7 @@ package dnstxt
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -28,6 +29,30 @@ type Publication struct {
 	// all servers of the zones have them, two minutes at most, as does the Wait of
 	// a zero [Propagation]; a Wait of another one, [Delay] and [NoWait] can be here.
 	Ready func(ctx context.Context, recs []Record) error
+}
+
+// Present publishes the record of each attempt, as [Set.Publish] does: it is the
+// Present of a Solver whose challenges are one record each. An error of record
+// comes back with the attempt that it is about.
+func (s *Set) Present(ctx context.Context, how Publication, batch []*acme.Attempt, record func(*acme.Attempt) (Record, error)) (acme.Cleanup, error) {
+	recs := make([]Record, len(batch))
+	for i, a := range batch {
+		var err error
+		if recs[i], err = record(a); err != nil {
+			return nil, fmt.Errorf("%s: %w", a, err)
+		}
+	}
+	return s.Publish(ctx, how, recs)
+}
+
+// DigestRecord returns the record with the digest of the attempt's key authorization, at
+// name (RFC 8555 §8.4).
+func DigestRecord(a *acme.Attempt, name string) (Record, error) {
+	if a.KeyAuthorization == "" {
+		return Record{}, errors.New("there is no key authorization: the challenge has no token, or a bad one")
+	}
+	digest := a.KeyAuthorization.Digest()
+	return Record{Name: name, Value: base64.RawURLEncoding.EncodeToString(digest[:])}, nil
 }
 
 // Publish adds records to the set, at the place where the server will find them,
