@@ -20,7 +20,7 @@
 //
 // Any [crypto.Signer] whose public key is an [ed25519.PublicKey] will do. Tor's
 // own file, hs_ed25519_secret_key, has the key in an expanded form that package
-// ed25519 cannot sign with; the module below torkey reads it.
+// ed25519 cannot sign with; the nested module torkey reads it.
 //
 // # CAA
 //
