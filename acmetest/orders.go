@@ -34,7 +34,7 @@ func (s *Server) Orders() []OrderInfo {
 			Replaces:    o.replaces,
 		}
 		if o.certificate != nil {
-			info.CertificateURL = o.certificate.url(o.base)
+			info.CertificateURL = o.certificate.url(o.certificateBase(o.base))
 		}
 		all = append(all, info)
 	}

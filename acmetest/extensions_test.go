@@ -1,0 +1,230 @@
+package acmetest_test
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-aa0b9f56/acme/acmetest"
+)
+
+const p256Template = `"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA256"}]`
+
+// finished finalizes an order that is ready, and returns it.
+func (c *client) finished(t testing.TB, order *response, names ...string) *response {
+	t.Helper()
+	return c.must(t, http.StatusOK, order.str("finalize"), csrOf(t, newKey(t), names...))
+}
+
+// What no client may ask for is a violation, whatever the extension.
+func TestExtensionViolations(t *testing.T) {
+	t.Parallel()
+	template := `{` + p256Template + `,"extensions":{"subjectAltName":{"DNS":["a.example"]}}}`
+	s, c := setup(t, acmetest.Options{
+		SubdomainAuth: true, AutoRenewal: &acmetest.AutoRenewal{MinLifetime: time.Hour, MaxDuration: 240 * time.Hour}, Delegations: []acmetest.Delegation{{CSRTemplate: template}},
+	})
+	newOrder, end := c.url(t, "newOrder"), time.Now().Add(48*time.Hour).UTC().Format(time.RFC3339)
+	ids := identifiers("a.example")
+	below := func(name, ancestor any) []m { return []m{{"type": "dns", "value": name, "ancestorDomain": ancestor}} }
+	bodies := []m{
+		{"identifiers": below("ooo.example.com", "oo.example.com")},
+		{"identifiers": below("example.com", "example.com")},
+		{"identifiers": below("a.example.com", 5)},
+		{"identifiers": ids, "auto-renewal": m{"lifetime": 86400}},
+		{"identifiers": ids, "auto-renewal": m{"end-date": end}},
+		{"identifiers": ids, "auto-renewal": m{"end-date": end, "lifetime": "86400"}},
+		{"identifiers": ids, "auto-renewal": m{"end-date": "soon", "lifetime": 86400}},
+		{"identifiers": ids, "auto-renewal": m{"end-date": end, "lifetime": 60}},
+		{"identifiers": ids, "auto-renewal": m{"end-date": "2999-01-01T00:00:00Z", "lifetime": 86400}},
+		{"identifiers": ids, "auto-renewal": m{"end-date": end, "lifetime": 86400, "lifetimeAdjust": 5}},
+		{"identifiers": ids, "auto-renewal": m{"end-date": end, "lifetime": 86400, "allow-certificate-get": true}}, // not offered
+		{"identifiers": ids, "auto-renewal": m{"end-date": end, "lifetime": 86400}, "notAfter": end},
+		{"identifiers": ids, "allow-certificate-get": true}, // not offered
+		{"identifiers": ids, "delegation": "https://ca.test/delegation/1"},
+		{"identifiers": ids, "delegation": "https://ca.test/delegation/1", "auto-renewal": m{"end-date": end, "lifetime": 86400}},
+		{"identifiers": identifiers("b.example"), "delegation": "https://ca.test/delegation/1", "allow-certificate-get": true},
+	}
+	for i, body := range bodies {
+		c.refused(t, http.StatusBadRequest, "malformed", newOrder, body)
+		if n := len(s.Violations()); n != i+1 {
+			t.Fatalf("%v: %d violations", body, n)
+		}
+	}
+	c.refused(t, http.StatusForbidden, "unknownDelegation", newOrder, m{"identifiers": ids, "delegation": "https://ca.test/delegation/2", "allow-certificate-get": true})
+	c.refused(t, http.StatusBadRequest, "malformed", c.url(t, "newAuthz"), m{"identifier": m{"type": "dns", "value": "a.example"}, "subdomainAuthAllowed": true}) // it belongs inside
+	// A request that is not the template's.
+	order := c.must(t, http.StatusCreated, newOrder, m{"identifiers": ids, "delegation": "https://ca.test/delegation/1", "allow-certificate-get": true})
+	before := len(s.Violations())
+	c.refused(t, http.StatusForbidden, "badCSR", order.str("finalize"), csrOf(t, newKey(t), "a.example", "b.example"))
+	if len(s.Violations()) != before+1 {
+		t.Errorf("got %v", s.Violations())
+	}
+	// The members are unknown where the extension is off.
+	s, c = setup(t, acmetest.Options{})
+	for _, body := range []m{
+		{"identifiers": below("a.example.com", "example.com")}, {"identifiers": ids, "auto-renewal": m{}}, {"identifiers": ids, "delegation": "x"}, {"identifiers": ids, "allow-certificate-get": true},
+	} {
+		c.refused(t, http.StatusBadRequest, "malformed", c.url(t, "newOrder"), body)
+	}
+	if len(s.Violations()) != 4 || c.dir["meta"] != nil {
+		t.Errorf("%d violations, meta %v", len(s.Violations()), c.dir["meta"])
+	}
+}
+
+// The dates of RFC 8739 §3.5.1, as a CA that follows it issues them.
+func TestSeriesOfTheRFC(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		date := func(day int) time.Time { return time.Date(2019, 1, day, 0, 0, 0, 0, time.UTC) }
+		pause(t, time.Until(date(9)))
+		s, c := setup(t, acmetest.Options{PreValidated: true, AutoRenewal: &acmetest.AutoRenewal{AllowCertificateGet: true}})
+		order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), m{"identifiers": identifiers("a.example"), "auto-renewal": m{
+			"start-date": date(10), "end-date": date(20), "lifetime": 345600, "lifetime-adjust": 259200, "allow-certificate-get": true,
+		}})
+		done := c.finished(t, order, "a.example")
+		if done.str("certificate") != "" || done.str("star-certificate") == "" || done.str("status") != "valid" {
+			t.Fatalf("got %s", done.body)
+		}
+		for _, want := range [][3]int{{10, 10, 14}, {11, 11, 18}, {14, 11, 18}, {15, 15, 20}, {19, 15, 20}} { // now, notBefore, notAfter
+			pause(t, time.Until(date(want[0])))
+			res := c.get(t, done.str("star-certificate"))
+			chain, err := parseChain(res.body)
+			if err != nil || !chain[0].NotBefore.Equal(date(want[1])) || !chain[0].NotAfter.Equal(date(want[2])) || res.header.Get("Cert-Not-After") != date(want[2]).Format(http.TimeFormat) {
+				t.Errorf("on %v: %v to %v, %v, %v", date(want[0]), chain[0].NotBefore, chain[0].NotAfter, res.header, err)
+			}
+		}
+		if len(s.Issued()) != 3 {
+			t.Errorf("%d certificates", len(s.Issued()))
+		}
+		pause(t, time.Until(date(20)))
+		if res := c.get(t, done.str("star-certificate")); res.status != http.StatusForbidden || res.problem() != "autoRenewalExpired" {
+			t.Errorf("got %d %s", res.status, res.body)
+		}
+	})
+}
+
+// Who may have a certificate without an account, and what a cancellation does.
+func TestCertificateGetAndCancellation(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t, acmetest.Options{PreValidated: true, AutoRenewal: &acmetest.AutoRenewal{}, AllowCertificateGet: true})
+	newOrder, ids := c.url(t, "newOrder"), identifiers("a.example")
+	open := c.finished(t, c.must(t, http.StatusCreated, newOrder, m{"identifiers": ids, "allow-certificate-get": true}), "a.example")
+	if res := c.get(t, open.str("certificate")); res.status != http.StatusOK || open.object["allow-certificate-get"] != true {
+		t.Errorf("got %d, %s", res.status, open.body)
+	}
+	closed := c.finished(t, c.must(t, http.StatusCreated, newOrder, m{"identifiers": ids}), "a.example")
+	if res := c.get(t, closed.str("certificate")); res.status != http.StatusMethodNotAllowed || len(s.Violations()) != 1 {
+		t.Errorf("got %d", res.status)
+	}
+	url := c.must(t, http.StatusCreated, newOrder, m{"identifiers": ids, "auto-renewal": m{"end-date": time.Now().Add(48 * time.Hour), "lifetime": 86400}}).header.Get("Location")
+	order := c.must(t, http.StatusOK, url, nil)
+	c.refused(t, http.StatusBadRequest, "autoRenewalCancellationInvalid", url, m{"status": "canceled"}) // it is not valid yet
+	star := c.finished(t, order, "a.example").str("star-certificate")
+	c.refused(t, http.StatusBadRequest, "malformed", url, m{"status": "deactivated"})
+	c.refused(t, http.StatusForbidden, "autoRenewalRevocationNotSupported", c.url(t, "revokeCert"), m{"certificate": b64(s.Issued()[2].Raw)})
+	if res := c.must(t, http.StatusOK, url, m{"status": "canceled"}); res.str("status") != "canceled" || res.str("star-certificate") != "" {
+		t.Errorf("got %s", res.body)
+	}
+	c.refused(t, http.StatusForbidden, "autoRenewalCanceled", star, nil)
+}
+
+// An authorization in advance covers the names below its domain, if that was asked for.
+func TestSubdomainsInAdvance(t *testing.T) {
+	t.Parallel()
+	_, c := setup(t, acmetest.Options{SubdomainAuth: true, PreValidated: true})
+	for domain, subdomains := range map[string]bool{"example.org": true, "example.com": false} {
+		z := c.must(t, http.StatusCreated, c.url(t, "newAuthz"), m{"identifier": m{"type": "dns", "value": domain, "subdomainAuthAllowed": subdomains}})
+		order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), m{"identifiers": identifiers("a.b."+domain, "c."+domain)})
+		covered := slices.Equal(order.strings("authorizations"), []string{z.header.Get("Location")})
+		if covered != subdomains || (z.object["subdomainAuthAllowed"] == true) != subdomains {
+			t.Errorf("%s: %v for %s", domain, order.strings("authorizations"), z.body)
+		}
+	}
+}
+
+// What the accounts of an owner are told of delegations (RFC 9115 §2.3.1).
+func TestDelegationResources(t *testing.T) {
+	t.Parallel()
+	delegations := []acmetest.Delegation{{CSRTemplate: `{"a":1}`, CNAMEMap: map[string]string{"a.example.": "b.example."}}, {CSRTemplate: `{}`}, {CSRTemplate: `{}`}}
+	_, c := setup(t, acmetest.Options{Delegations: delegations, OrdersPerPage: 2})
+	list := c.must(t, http.StatusOK, c.kid, nil).str("delegations")
+	first := c.must(t, http.StatusOK, list, nil)
+	urls, next := first.strings("delegations"), first.links("next")
+	if len(urls) != 2 || len(next) != 1 {
+		t.Fatalf("%s, next %v", first.body, next)
+	}
+	last := c.must(t, http.StatusOK, next[0], nil)
+	if urls = append(urls, last.strings("delegations")...); len(urls) != 3 || len(last.links("next")) != 0 {
+		t.Errorf("%s, next %v", last.body, last.links("next"))
+	}
+	if got := string(c.must(t, http.StatusOK, urls[0], nil).body); got != `{"cname-map":{"a.example.":"b.example."},"csr-template":{"a":1}}` {
+		t.Errorf("got %s", got)
+	}
+	if got := string(c.must(t, http.StatusOK, urls[2], nil).body); got != `{"csr-template":{}}` {
+		t.Errorf("got %s", got)
+	}
+	c.refused(t, http.StatusNotFound, "malformed", urls[2]+"0", nil)
+	c.refused(t, http.StatusBadRequest, "malformed", urls[0], m{}) // no POST-as-GET
+	c.refused(t, http.StatusBadRequest, "malformed", list, m{})
+	other := c.another(t).register(t)
+	other.refused(t, http.StatusForbidden, "unauthorized", list, nil)
+	_, c = setup(t, acmetest.Options{})
+	if u := c.must(t, http.StatusOK, c.kid, nil).str("delegations"); u != "" {
+		t.Errorf("an account has %s where there are no delegations", u)
+	}
+}
+
+// A request of a delegated order has what the template has, and nothing else.
+func TestTemplates(t *testing.T) {
+	t.Parallel()
+	const san = `"subjectAltName":{"DNS":["a.example"]}`
+	usage := pkix.Extension{Id: []int{2, 5, 29, 15}, Value: []byte{3, 2, 7, 0x80}}                             // digitalSignature
+	purpose := pkix.Extension{Id: []int{2, 5, 29, 37}, Value: []byte{0x30, 10, 6, 8, 43, 6, 1, 5, 5, 7, 3, 1}} // serverAuth
+	other := pkix.Extension{Id: []int{2, 5, 29, 19}, Value: []byte{0x30, 0}}
+	rsa, p256 := rsaKey(t, 2048), newKey(t)
+	for name, tt := range map[string]struct {
+		template string
+		rsa      bool
+		csr      x509.CertificateRequest
+		why      string // empty: it is the template's
+	}{
+		"as it is":         {template: `{` + p256Template + `,"extensions":{` + san + `}}`},
+		"key":              {template: `{` + p256Template + `,"extensions":{` + san + `}}`, rsa: true, why: "keyTypes"},
+		"curve":            {template: `{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp384r1","SignatureType":"ecdsa-with-SHA256"}],"extensions":{` + san + `}}`, why: "keyTypes"},
+		"signature":        {template: `{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA384"}],"extensions":{` + san + `}}`, why: "keyTypes"},
+		"RSA":              {template: `{"keyTypes":[{"PublicKeyType":"rsaEncryption","PublicKeyLength":2048,"SignatureType":"sha256WithRSAEncryption"}],"extensions":{` + san + `}}`, rsa: true},
+		"RSA length":       {template: `{"keyTypes":[{"PublicKeyType":"rsaEncryption","PublicKeyLength":3072,"SignatureType":"sha256WithRSAEncryption"}],"extensions":{` + san + `}}`, rsa: true, why: "keyTypes"},
+		"subject":          {template: `{` + p256Template + `,"subject":{"commonName":"**","organization":"O","country":"*"},"extensions":{` + san + `}}`, csr: x509.CertificateRequest{Subject: pkix.Name{CommonName: "a.example", Organization: []string{"O"}}}},
+		"subject literal":  {template: `{` + p256Template + `,"subject":{"organization":"O"},"extensions":{` + san + `}}`, csr: x509.CertificateRequest{Subject: pkix.Name{Organization: []string{"P"}}}, why: "organization"},
+		"subject missing":  {template: `{` + p256Template + `,"subject":{"commonName":"**"},"extensions":{` + san + `}}`, why: "commonName"},
+		"subject too much": {template: `{` + p256Template + `,"extensions":{` + san + `}}`, csr: x509.CertificateRequest{Subject: pkix.Name{CommonName: "a.example"}}, why: "2.5.4.3"},
+		"usages":           {template: `{` + p256Template + `,"extensions":{` + san + `,"keyUsage":["digitalSignature"],"extendedKeyUsage":["serverAuth"]}}`, csr: x509.CertificateRequest{ExtraExtensions: []pkix.Extension{usage, purpose}}},
+		"usage missing":    {template: `{` + p256Template + `,"extensions":{` + san + `,"keyUsage":["digitalSignature"]}}`, why: "keyUsage"},
+		"usage too much":   {template: `{` + p256Template + `,"extensions":{` + san + `}}`, csr: x509.CertificateRequest{ExtraExtensions: []pkix.Extension{usage}}, why: "keyUsage"},
+		"purpose too much": {template: `{` + p256Template + `,"extensions":{` + san + `}}`, csr: x509.CertificateRequest{ExtraExtensions: []pkix.Extension{purpose}}, why: "extendedKeyUsage"},
+		"extension":        {template: `{` + p256Template + `,"extensions":{` + san + `}}`, csr: x509.CertificateRequest{ExtraExtensions: []pkix.Extension{other}}, why: "2.5.29.19"},
+		"mail":             {template: `{` + p256Template + `,"extensions":{"subjectAltName":{"DNS":["a.example"],"Email":["**"]}}}`, why: "Email"},
+		"some name":        {template: `{` + p256Template + `,"extensions":{"subjectAltName":{"DNS":["**"]}}}`},
+		"two names":        {template: `{` + p256Template + `,"extensions":{"subjectAltName":{"DNS":["**","**"]}}}`, why: "DNS"},
+		"any mail":         {template: `{` + p256Template + `,"extensions":{"subjectAltName":{"DNS":["a.example"],"Email":["*"]}}}`},
+	} {
+		_, c := setup(t, acmetest.Options{AllowCertificateGet: true, Delegations: []acmetest.Delegation{{CSRTemplate: tt.template}}})
+		order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), m{
+			"identifiers": identifiers("a.example"), "delegation": "https://ca.test/delegation/1", "allow-certificate-get": true,
+		})
+		tt.csr.DNSNames = []string{"a.example"}
+		csr := csrFrom(t, p256, &tt.csr)
+		if tt.rsa {
+			csr = csrFrom(t, rsa, &tt.csr)
+		}
+		res := c.post(t, order.str("finalize"), csr)
+		if tt.why == "" && res.status != http.StatusOK || tt.why != "" && (res.problem() != "badCSR" || !strings.Contains(res.str("detail"), tt.why)) {
+			t.Errorf("%s: %d %s", name, res.status, res.body)
+		}
+	}
+}
