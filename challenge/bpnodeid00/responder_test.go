@@ -243,3 +243,23 @@ func FuzzRespond(f *testing.F) {
 		}
 	})
 }
+
+// TestAllocations: to see that a bundle was answered costs the same, however many
+// were.
+func TestAllocations(t *testing.T) {
+	again := bundle(t, nil)
+	cost := func(answered uint64) float64 {
+		r := responder(t)
+		for i := range answered {
+			b := again
+			b.Sequence += i
+			if _, err := r.Respond(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return testing.AllocsPerRun(100, func() { _, _ = r.Respond(again) })
+	}
+	if one, all := cost(1), cost(1000); one != all {
+		t.Errorf("%v allocations with 1 bundle answered, %v with 1000", one, all)
+	}
+}

@@ -23,3 +23,18 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d and %d keys", len(m.order), len(m.known))
 	}
 }
+
+// To look a mail up costs the same, however many were answered.
+func TestMemoryAllocations(t *testing.T) {
+	var few, many memory
+	few.add("0")
+	for i := range maxSeen {
+		many.add(strconv.Itoa(i))
+	}
+	for _, key := range []string{"0", "unknown"} {
+		cost := func(m *memory) float64 { return testing.AllocsPerRun(100, func() { m.has(key) }) }
+		if one, all := cost(&few), cost(&many); one != 0 || all != 0 {
+			t.Errorf("%v allocations with 1, %v with %d, for %q", one, all, maxSeen, key)
+		}
+	}
+}

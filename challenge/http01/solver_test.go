@@ -1,13 +1,11 @@
 package http01_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
@@ -156,45 +154,6 @@ func TestAnswer(t *testing.T) {
 		}
 	}
 }
-
-// A lookup costs the same, however many challenges are pending.
-func TestLookupAllocations(t *testing.T) {
-	var counts []float64
-	for _, pending := range []int{1, 1000} {
-		var solver http01.Solver
-		tokens := []string{token}
-		for i := range pending {
-			tokens = append(tokens, fmt.Sprintf("token%d", i))
-		}
-		present(t, &solver, tokens...)
-		for _, path := range []string{token, "unknown"} {
-			request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: http01.PathPrefix + path}}
-			w := discard{}
-			counts = append(counts, testing.AllocsPerRun(100, func() { solver.ServeHTTP(w, request) }))
-		}
-	}
-	if counts[0] != counts[2] || counts[1] != counts[3] || slices.Max(counts) > 10 {
-		t.Errorf("allocations with 1 and with 1000 pending: %v", counts)
-	}
-}
-
-func BenchmarkLookup(b *testing.B) {
-	var solver http01.Solver
-	present(b, &solver, token)
-	request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: http01.PathPrefix + token}}
-	w := discard{}
-	for b.Loop() {
-		solver.ServeHTTP(w, request)
-	}
-}
-
-// discard is an http.ResponseWriter that allocates nothing but its header.
-type discard struct{}
-
-func (discard) Header() http.Header               { return make(http.Header) }
-func (discard) WriteHeader(int)                   {}
-func (discard) Write(p []byte) (int, error)       { return len(p), nil }
-func (discard) WriteString(s string) (int, error) { return len(s), nil }
 
 func TestZeroValue(t *testing.T) {
 	t.Parallel()
