@@ -29,16 +29,22 @@ const (
 	suffixFinalize = "/finalize"
 )
 
-// directoryMembers maps the resources of the directory to their paths (§7.1.1, RFC 9773 §3).
-func directoryMembers() map[Kind]string {
-	return map[Kind]string{
-		KindNewNonce:    pathNewNonce,
-		KindNewAccount:  pathNewAccount,
-		KindNewOrder:    pathNewOrder,
-		KindNewAuthz:    pathNewAuthz,
-		KindRevokeCert:  pathRevokeCert,
-		KindKeyChange:   pathKeyChange,
-		KindRenewalInfo: pathRenewalInfo,
+// A resource is one of the directory.
+type resource struct {
+	kind Kind
+	path string
+}
+
+// directoryMembers are the resources of the directory (§7.1.1, RFC 9773 §3).
+func directoryMembers() [7]resource {
+	return [...]resource{
+		{KindNewNonce, pathNewNonce},
+		{KindNewAccount, pathNewAccount},
+		{KindNewOrder, pathNewOrder},
+		{KindNewAuthz, pathNewAuthz},
+		{KindRevokeCert, pathRevokeCert},
+		{KindKeyChange, pathKeyChange},
+		{KindRenewalInfo, pathRenewalInfo},
 	}
 }
 
@@ -47,9 +53,9 @@ func route(path string) (kind Kind, id string) {
 	if path == pathDirectory {
 		return KindDirectory, ""
 	}
-	for kind, p := range directoryMembers() {
-		if path == p {
-			return kind, ""
+	for _, r := range directoryMembers() {
+		if path == r.path {
+			return r.kind, ""
 		}
 	}
 	if id, ok := strings.CutPrefix(path, pathRenewalInfo+"/"); ok {
@@ -70,14 +76,14 @@ func route(path string) (kind Kind, id string) {
 		}
 		return KindOrder, id
 	}
-	for kind, p := range map[Kind]string{
-		KindAuthorization: pathAuthorization,
-		KindChallenge:     pathChallenge,
-		KindCertificate:   pathCertificate,
-		KindDelegation:    pathDelegation,
+	for _, r := range [...]resource{
+		{KindAuthorization, pathAuthorization},
+		{KindChallenge, pathChallenge},
+		{KindCertificate, pathCertificate},
+		{KindDelegation, pathDelegation},
 	} {
-		if id, ok := strings.CutPrefix(path, p); ok {
-			return kind, id
+		if id, ok := strings.CutPrefix(path, r.path); ok {
+			return r.kind, id
 		}
 	}
 	return KindUnknown, ""
@@ -109,16 +115,17 @@ func (s *Server) offered(kind Kind) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, listed := directoryMembers()[kind]
+	members := directoryMembers()
+	listed := slices.ContainsFunc(members[:], func(r resource) bool { return r.kind == kind })
 	return !listed || !s.opts.omits(string(kind))
 }
 
 // directory is §7.1.1.
 func (s *Server) directory(c *call) *answer {
 	dir := map[string]any{}
-	for kind, path := range directoryMembers() {
-		if !s.opts.omits(string(kind)) {
-			dir[string(kind)] = c.base + path
+	for _, r := range directoryMembers() {
+		if !s.opts.omits(string(r.kind)) {
+			dir[string(r.kind)] = c.base + r.path
 		}
 	}
 	if meta := s.meta(); len(meta) > 0 && !s.opts.omits("meta") {
