@@ -295,3 +295,21 @@ func TestOwnHTTPClientKeepsConnections(t *testing.T) {
 	}
 	f.checkConnections(8, server.connections)
 }
+
+// One signed request, both sides of it: what the client allocates, and acmetest.
+func BenchmarkRequest(b *testing.B) {
+	ca := acmetest.NewServer(b, acmetest.Options{})
+	key := newKey(b)
+	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "test/1"}
+	account := client.Account(key, ca.AddAccount(key.Public()))
+	order, err := account.NewOrder(b.Context(), acme.OrderRequest{Identifiers: acme.DNS("example.com")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := account.Order(b.Context(), order.URL); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
