@@ -16,7 +16,7 @@ type Group struct {
 
 // A lease is what is shared under a key.
 type lease struct {
-	turn    chan struct{} // of capacity 1: full while somebody provides, takes or returns
+	turn    chan struct{} // of capacity 1: full while somebody provides, takes or returns, and until a failure is undone
 	users   int           // who have it or wait for it, under Group.mu
 	holders int           // who have it, in their turn
 	release func(context.Context) error
@@ -28,8 +28,9 @@ type lease struct {
 // what another one provides, or releases, waits for that, until ctx ends.
 //
 // If provide fails, its release comes back with its error, and the next caller
-// tries again. What is returned must be called once if it is not nil; it does not
-// wait for others.
+// tries again when that has been called: what is there half way is taken away
+// first. What is returned must be called once if it is not nil; it does not wait
+// for others.
 func (g *Group) Acquire(ctx context.Context, key string, provide func(context.Context) (release func(context.Context) error, err error)) (func(context.Context) error, error) {
 	l := g.join(key)
 	select {
@@ -38,17 +39,33 @@ func (g *Group) Acquire(ctx context.Context, key string, provide func(context.Co
 		g.leave(key, l)
 		return nil, context.Cause(ctx)
 	}
-	defer func() { <-l.turn }()
 	if l.holders == 0 {
 		release, err := provide(ctx)
 		if err != nil {
-			g.leave(key, l)
-			return release, err
+			return g.undo(key, l, release), err
 		}
 		l.release = release
 	}
 	l.holders++
+	<-l.turn
 	return func(ctx context.Context) error { return g.giveUp(ctx, key, l) }, nil
+}
+
+// undo ends the turn of who failed to provide: at once if there is nothing to
+// release.
+func (g *Group) undo(key string, l *lease, release func(context.Context) error) func(context.Context) error {
+	end := func() {
+		<-l.turn
+		g.leave(key, l)
+	}
+	if release == nil {
+		end()
+		return nil
+	}
+	return func(ctx context.Context) error {
+		defer end()
+		return release(ctx)
+	}
 }
 
 // giveUp waits for no long: while there is a holder, nobody provides or releases.

@@ -74,17 +74,41 @@ func TestFailure(t *testing.T) {
 		half, _ := s.provide(ctx)
 		return half, fails
 	})
-	if !errors.Is(err, fails) || release == nil || len(s.leases) != 0 {
-		t.Fatalf("%v, %d leases", err, len(s.leases))
+	if !errors.Is(err, fails) || release == nil {
+		t.Fatal(err)
 	}
 	_ = release(t.Context())
-	s.want(t, 1, 1)
+	if s.want(t, 1, 1); len(s.leases) != 0 {
+		t.Errorf("%d leases are left", len(s.leases))
+	}
 	_ = s.acquire(t, "a")(t.Context())
 	s.want(t, 2, 2)
 	nothing, err := s.Acquire(t.Context(), "a", func(context.Context) (func(context.Context) error, error) { return nil, nil }) //nolint:nilnil // nothing to release
 	if err != nil || nothing(t.Context()) != nil {
 		t.Error(err)
 	}
+}
+
+// TestHalfWay: what failed half way is released before anybody provides it anew,
+// or the release would take that away.
+func TestHalfWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s store
+		release, _ := s.Acquire(t.Context(), "a", func(ctx context.Context) (func(context.Context) error, error) {
+			half, _ := s.provide(ctx)
+			return half, errors.New("fails")
+		})
+		done := make(chan bool)
+		go func() { done <- s.acquire(t, "a")(t.Context()) == nil }()
+		synctest.Wait()
+		s.want(t, 1, 0)
+		_ = release(t.Context())
+		<-done
+		if s.want(t, 2, 2); len(s.leases) != 0 {
+			t.Errorf("%d leases are left", len(s.leases))
+		}
+	})
 }
 
 // TestTurns: who wants what another one provides waits for it, and tries by
