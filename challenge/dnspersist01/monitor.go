@@ -102,8 +102,12 @@ func (s *Solver) Remove(ctx context.Context, account *acme.Account, name string)
 	return own, nil
 }
 
-// own returns the records at a name that are of the issuer and an account.
+// own returns the records at a name that are of the issuer, in whatever letters, and
+// an account.
 func (s *Solver) own(ctx context.Context, account *acme.Account, name string) ([]dnstxt.Record, error) {
+	if s.Issuer == "" {
+		return nil, errors.New("dnspersist01: Solver.Issuer is not set: it says which CA's records are meant")
+	}
 	who, err := subjectOf(account, name)
 	if err != nil {
 		return nil, err
@@ -121,7 +125,7 @@ func (s *Solver) own(ctx context.Context, account *acme.Account, name string) ([
 	at, values, err := s.values(ctx, who.name)
 	var own []dnstxt.Record
 	for _, value := range values {
-		if r, err := Parse(value); err == nil && r.Issuer == s.issuer() && slices.Contains(uris, r.AccountURI) {
+		if r, err := Parse(value); err == nil && strings.EqualFold(r.Issuer, s.issuer()) && slices.Contains(uris, r.AccountURI) {
 			own = append(own, dnstxt.Record{Name: at, Value: value})
 		}
 	}

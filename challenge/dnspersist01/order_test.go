@@ -367,6 +367,23 @@ func TestRemoveByHand(t *testing.T) {
 	}
 }
 
+// Servers bring the name of an issuer to its normal form before they compare it
+// (section 4): a record that somebody has written in upper case lets them issue, so
+// it is removed, too. Without an Issuer, nothing would be, in silence.
+func TestRemoveIssuer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1, acmetest.Options{})
+	f.zone.records = []dnstxt.Record{{Name: "_validation-persist.example.com.", Value: "CA.Test; accounturi=" + f.account.URL()}}
+	f.solver.Issuer = ""
+	if removed, err := f.solver.Remove(t.Context(), f.account, "example.com"); err == nil || !strings.Contains(err.Error(), "Solver.Issuer is not set") {
+		t.Errorf("%q, %v", removed, err)
+	}
+	f.solver.Issuer = "ca.test"
+	if removed, err := f.solver.Remove(t.Context(), f.account, "example.com"); err != nil || len(removed) != 1 || len(f.zone.records) != 0 {
+		t.Errorf("%q, %v; left %q", removed, err, f.zone.records)
+	}
+}
+
 // Records are removed where they were written, and those for all names, too.
 func TestRemoveElsewhere(t *testing.T) {
 	t.Parallel()
