@@ -99,18 +99,18 @@ func TestChallenge(t *testing.T) {
 		t.Errorf("%#v, %v", c, err)
 	}
 	for raw, says := range map[string]string{
-		`{"id-chal":"` + idChal + `"}`:                                            `token-chal is ""`,
-		`{"token-chal":"` + tokenChal + `"}`:                                      `id-chal is ""`,
-		`{"id-chal":"` + idChal + `==","token-chal":"` + tokenChal + `"}`:         "id-chal is",
+		`{"id-chal":"` + idChal + `"}`:                                            "token-chal has 0 characters",
+		`{"token-chal":"` + tokenChal + `"}`:                                      "id-chal has 0 characters",
+		`{"id-chal":"` + idChal + `==","token-chal":"` + tokenChal + `"}`:         "id-chal has",
 		`{"id-chal":"` + idChal + `","token-chal":"tPUZNY4ONIk6LxErRFEj"}`:        "want 128 bits or more",
-		`{"id-chal":"` + idChal + `","token-chal":"tPUZNY4ONIk6LxErRFEj+/"}`:      "token-chal is",
-		`{"id-chal":"dDtaviYTPUWFS3NK\n37YWfQ","token-chal":"` + tokenChal + `"}`: "id-chal is",
+		`{"id-chal":"` + idChal + `","token-chal":"tPUZNY4ONIk6LxErRFEj+/"}`:      "token-chal has",
+		`{"id-chal":"dDtaviYTPUWFS3NK\n37YWfQ","token-chal":"` + tokenChal + `"}`: "id-chal has",
 		`{"id-chal":1}`: "cannot be read",
 		`[`:             "cannot be read",
 	} {
 		a := attempt()
 		a.Challenge.Raw = json.RawMessage(raw)
-		if c, err := bpnodeid00.NewChallenge(a); err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "bpnodeid00: bp-nodeid-00 for bundleEID:dtn://node/: ") || c.Token != "" {
+		if c, err := bpnodeid00.NewChallenge(a); err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "bpnodeid00: bp-nodeid-00 for bundleEID:dtn://node/: ") || c.Token != "" || strings.Contains(err.Error(), "tPUZNY4O") {
 			t.Errorf("%s: %v", raw, err)
 		}
 	}
