@@ -28,6 +28,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
@@ -153,6 +154,9 @@ func (c Challenge) String() string { return "bp-nodeid-00 for " + c.NodeID }
 
 // GoString names the node.
 func (c Challenge) GoString() string { return c.String() }
+
+// LogValue names the node.
+func (c Challenge) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // KeyAuthorization returns the key authorization for the token of a bundle: the two
 // tokens as base64url text, that of the bundle first, and the thumbprint (RFC 9891 §3,

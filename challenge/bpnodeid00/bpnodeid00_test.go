@@ -132,7 +132,9 @@ func TestRedact(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "c", c, "r", bpnodeid00.NewResponder(c))
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(handler).Info("x", "c", c, "r", bpnodeid00.NewResponder(c))
+	}
 	text := fmt.Sprintf("%v %+v %#v %s", c, c, c, bpnodeid00.NewResponder(c)) + log.String()
 	if strings.Contains(text, tokenChal) || strings.Contains(text, thumbprint) || !strings.Contains(text, "dtn://node/") {
 		t.Error(text)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/seed-aa0b9f56/acme"
@@ -58,6 +59,9 @@ func (c Challenge) String() string { return "email-reply-00 for " + c.Address }
 
 // GoString names the address.
 func (c Challenge) GoString() string { return c.String() }
+
+// LogValue names the address.
+func (c Challenge) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // A Join is a way to make one token of the two parts. RFC 8823 does not say in so many
 // words which one it means, and CAs differ.

@@ -156,7 +156,9 @@ func TestChallenge(t *testing.T) {
 	if err != nil || c != want {
 		t.Errorf("%#v, %v", c, err)
 	}
-	if text := fmt.Sprintf("%v %+v %#v %s", c, c, c, c); strings.Contains(text, part2) || strings.Contains(text, thumbprint) || !strings.Contains(text, address) {
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "c", c)
+	if text := fmt.Sprintf("%v %+v %#v %s", c, c, c, c) + log.String(); strings.Contains(text, part2) || strings.Contains(text, thumbprint) || !strings.Contains(text, address) {
 		t.Error(text)
 	}
 	without := attempt()

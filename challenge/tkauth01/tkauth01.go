@@ -27,6 +27,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -75,6 +76,9 @@ func (Response) String() string { return "an authority token" }
 
 // GoString hides the token.
 func (r Response) GoString() string { return r.String() }
+
+// LogValue hides the token.
+func (r Response) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // Fingerprint returns the fingerprint of an account key, from its thumbprint
 // ([acme.Account.Thumbprint]): the SHA-256 digest of RFC 8555 §8.1 in the hexadecimal

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"strings"
@@ -100,6 +101,17 @@ func TestSolver(t *testing.T) {
 			}
 			return token.Check(tkauth01.Request{Identifier: a.Identifier, Fingerprint: tkauth01.Fingerprint(a.Thumbprint)}, time.Now())
 		})
+}
+
+// TestRedact: a token is not to end in a log, also in one that is JSON.
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	r := tkauth01.Response{TKAuth: "secret"}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "r", r)
+	if text := fmt.Sprintf("%v %+v %#v %s", r, r, r, r) + log.String(); strings.Contains(text, "secret") {
+		t.Error(text)
+	}
 }
 
 func TestFingerprint(t *testing.T) {
