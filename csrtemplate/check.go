@@ -181,7 +181,8 @@ func (t *Template) checkExtensions(csr *x509.CertificateRequest) error {
 }
 
 // onlyExtensions refuses attributes of a request other than the one that has the
-// extensions (RFC 2986 §4.1, RFC 2985 §5.4.2).
+// extensions (RFC 2986 §4.1, RFC 2985 §5.4.2), and in that one a second list, which
+// crypto/x509 passes over.
 func onlyExtensions(info []byte) error {
 	var request struct {
 		Version    int
@@ -193,9 +194,12 @@ func onlyExtensions(info []byte) error {
 		return err
 	}
 	for i, attribute := range request.Attributes {
-		var kind asn1.ObjectIdentifier
-		if _, err := asn1.Unmarshal(attribute.Bytes, &kind); err != nil || i > 0 || kind.String() != oidExtensionRequest {
-			return fmt.Errorf("an attribute %v, which the template has not, or twice", kind)
+		var a struct {
+			Kind  asn1.ObjectIdentifier
+			Lists []asn1.RawValue `asn1:"set"`
+		}
+		if _, err := asn1.Unmarshal(attribute.FullBytes, &a); err != nil || i > 0 || len(a.Lists) != 1 || a.Kind.String() != oidExtensionRequest {
+			return fmt.Errorf("an attribute %v, which the template has not, or twice", a.Kind)
 		}
 	}
 	return nil

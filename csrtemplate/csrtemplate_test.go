@@ -401,8 +401,8 @@ func TestCheck(t *testing.T) {
 	}
 	broken := slices.Clone(good)
 	broken[len(broken)-1] ^= 1
-	for label, der := range map[string][]byte{"signature": broken, "nothing": nil, "password": withPassword(t, key, usage, purposes)} {
-		if err := template.Check(der); !errors.Is(err, acme.ErrCSRMismatch) || label == "password" && !strings.Contains(err.Error(), "1.2.840.113549.1.9.7") {
+	for label, der := range map[string][]byte{"signature": broken, "nothing": nil, "password": withPassword(t, key, usage, purposes), "hidden": withHidden(t, key, usage, purposes)} {
+		if err := template.Check(der); !errors.Is(err, acme.ErrCSRMismatch) || label == "password" && !strings.Contains(err.Error(), "1.2.840.113549.1.9.7") || label == "hidden" && !strings.Contains(err.Error(), "1.2.840.113549.1.9.14") {
 			t.Errorf("%s: got %v", label, err)
 		}
 	}
@@ -415,6 +415,19 @@ func withPassword(t *testing.T, key crypto.Signer, extensions ...pkix.Extension)
 	//lint:ignore SA1019 there is no other way
 	template.Attributes = []pkix.AttributeTypeAndValueSET{{ //nolint:staticcheck // there is no other way
 		Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 7}, Value: [][]pkix.AttributeTypeAndValue{{{Type: asn1.ObjectIdentifier{1, 2, 3}, Value: "secret"}}},
+	}}
+	return make509(t, key, template)
+}
+
+// withHidden makes a request whose attribute with the extensions has a second list of
+// them, which crypto/x509 passes over.
+func withHidden(t *testing.T, key crypto.Signer, extensions ...pkix.Extension) []byte {
+	t.Helper()
+	template := x509.CertificateRequest{Subject: pkix.Name{Country: []string{"CA"}, Organization: []string{"O"}}, DNSNames: []string{"a.example"}, ExtraExtensions: extensions}
+	//lint:ignore SA1019 there is no other way
+	template.Attributes = []pkix.AttributeTypeAndValueSET{{ //nolint:staticcheck // there is no other way
+		Type:  asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 14},
+		Value: [][]pkix.AttributeTypeAndValue{{}, {{Type: asn1.ObjectIdentifier{1, 2, 3}, Value: make([]byte, 1000)}}}, // long, so that it is the second in DER
 	}}
 	return make509(t, key, template)
 }
