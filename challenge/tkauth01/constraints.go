@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/seed-aa0b9f56/acme"
 )
@@ -84,6 +85,9 @@ func (c ClaimConstraints) check() error {
 	for _, v := range c.PermittedValues {
 		if names = append(names, v.Claim); len(v.Values) == 0 {
 			return fmt.Errorf("the claim %.30q has no permitted value", v.Claim)
+		}
+		if slices.ContainsFunc(v.Values, func(s string) bool { return !utf8.ValidString(s) }) {
+			return fmt.Errorf("%.30q has a value in another character set than UTF-8", v.Claim)
 		}
 	}
 	if len(names) == 0 {

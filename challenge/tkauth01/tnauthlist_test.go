@@ -135,14 +135,15 @@ func TestClaimConstraintsRefuses(t *testing.T) {
 	t.Parallel()
 	type values = []tkauth01.ClaimValues
 	for says, c := range map[string]tkauth01.ClaimConstraints{
-		"there are none":               {Enhanced: true},
-		`"a" has no permitted value`:   {PermittedValues: values{{Claim: "a"}}},
-		`"" is no name`:                {MustInclude: []string{""}},
-		`"ä" is no name`:               {PermittedValues: values{{Claim: "ä", Values: []string{"b"}}}},
-		"need Enhanced (RFC 9118 §3)":  {MustExclude: []string{"a"}},
-		"orig cannot be excluded":      {MustExclude: []string{"orig"}, Enhanced: true},
-		`"a" is both excluded and not`: {MustExclude: []string{"a"}, MustInclude: []string{"b", "a"}, Enhanced: true},
-		`"c" is both excluded and not`: {MustExclude: []string{"c"}, PermittedValues: values{{Claim: "c", Values: []string{"b"}}}, Enhanced: true},
+		"there are none":             {Enhanced: true},
+		`"a" has no permitted value`: {PermittedValues: values{{Claim: "a"}}},
+		`"" is no name`:              {MustInclude: []string{""}},
+		`"ä" is no name`:             {PermittedValues: values{{Claim: "ä", Values: []string{"b"}}}},
+		`"a" has a value in another character set than UTF-8`: {PermittedValues: values{{Claim: "a", Values: []string{"b", "\xff"}}}},
+		"need Enhanced (RFC 9118 §3)":                         {MustExclude: []string{"a"}},
+		"orig cannot be excluded":                             {MustExclude: []string{"orig"}, Enhanced: true},
+		`"a" is both excluded and not`:                        {MustExclude: []string{"a"}, MustInclude: []string{"b", "a"}, Enhanced: true},
+		`"c" is both excluded and not`:                        {MustExclude: []string{"c"}, PermittedValues: values{{Claim: "c", Values: []string{"b"}}}, Enhanced: true},
 	} {
 		if id, err := c.Identifier(); err == nil || id.Value != "" || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, %v", says, id, err)
