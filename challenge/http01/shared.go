@@ -3,6 +3,7 @@ package http01
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -83,6 +84,9 @@ func (s *Shared) Supports(a *acme.Attempt) bool { return supports(a) }
 // them. It fails, and does nothing, if an attempt's token is not base64url or
 // its key authorization not the token's; the store's errors come back wrapped.
 func (s *Shared) Present(ctx context.Context, batch []*acme.Attempt) (acme.Cleanup, error) {
+	if _, err := s.store(); err != nil {
+		return nil, err
+	}
 	if err := checkAll(batch, check); err != nil {
 		return nil, err
 	}
@@ -118,7 +122,11 @@ func (s *Shared) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTime)
 	defer cancel()
-	found, err := s.Store.Get(ctx, token)
+	var found acme.KeyAuthorization
+	store, err := s.store()
+	if err == nil {
+		found, err = store.Get(ctx, token)
+	}
 	if err == nil && found != "" && !isFor(found, token) {
 		err = fmt.Errorf("the store has %d octets that are no answer to the token that was asked for", len(found))
 	}
@@ -132,6 +140,13 @@ func (s *Shared) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, r, string(found))
+}
+
+func (s *Shared) store() (Store, error) {
+	if s.Store == nil {
+		return nil, errors.New("http01: Shared.Store is nil: it has to keep the answers")
+	}
+	return s.Store, nil
 }
 
 // isFor reports whether a key authorization is one for the token.

@@ -109,6 +109,18 @@ func (hanging) Get(ctx context.Context, _ string) (acme.KeyAuthorization, error)
 	return "", ctx.Err()
 }
 
+// Without a Store, the error says what is missing, and requests are told to come back.
+func TestNoStore(t *testing.T) {
+	t.Parallel()
+	var shared http01.Shared
+	if _, err := shared.Present(t.Context(), []*acme.Attempt{attempt(token)}); err == nil || !strings.Contains(err.Error(), "Shared.Store is nil") {
+		t.Errorf("got %v", err)
+	}
+	if resp := ask(&shared, http.MethodGet, &url.URL{Path: http01.PathPrefix + token}); resp.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", resp.Code)
+	}
+}
+
 // Errors of Put and Delete name the identifier and the step; what may have
 // arrived is deleted.
 func TestStoreErrors(t *testing.T) {
