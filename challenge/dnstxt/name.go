@@ -3,6 +3,8 @@ package dnstxt
 import (
 	"fmt"
 	"strings"
+
+	"github.com/seed-aa0b9f56/acme/internal/onion"
 )
 
 const (
@@ -13,7 +15,8 @@ const (
 // CanonicalName returns a name in lower case with a final dot, as names are
 // compared. It must consist of labels of letters, digits, "-" and "_", 254
 // octets at most, which keeps all that has a meaning in DNS, in zone files or in
-// URLs out of what providers are given. Otherwise the error Is [ErrInvalidName].
+// URLs out of what providers are given. Otherwise the error Is [ErrInvalidName], and
+// for onion names, which nothing is to look up or make known (RFC 7686 §2).
 func CanonicalName(name string) (string, error) {
 	trimmed := strings.TrimSuffix(name, ".")
 	if len(trimmed)+1 > maxName {
@@ -24,7 +27,11 @@ func CanonicalName(name string) (string, error) {
 			return "", fmt.Errorf("%w %s: %w", ErrInvalidName, quote(name), err)
 		}
 	}
-	return strings.ToLower(trimmed) + ".", nil
+	lower := strings.ToLower(trimmed)
+	if onion.IsName(lower) {
+		return "", fmt.Errorf("%w %s: an onion name, which must not get into the DNS (RFC 7686 §2)", ErrInvalidName, quote(name))
+	}
+	return lower + ".", nil
 }
 
 func checkLabel(label string) error {

@@ -28,6 +28,10 @@ func TestCanonicalName(t *testing.T) {
 		{"a..example.com", ""},
 		{"example.com..", ""},
 		{"*.example.com", ""},
+		{"_acme-challenge.2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.Onion", ""}, // which must not get into the DNS
+		{"onion.", ""},
+		{"onion.example", "onion.example."},
+		{"my-onion", "my-onion."},
 		{"bücher.example", ""},
 		{"a b.example", ""},
 		{"a/../b.example", ""},
