@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"github.com/seed-aa0b9f56/acme/internal/onion"
 )
 
 const (
@@ -48,10 +50,16 @@ func Look(ctx context.Context, resolver *net.Resolver, host string, look func(co
 	return errors.Join(errs...)
 }
 
-// Addresses returns the addresses of a host, no more than a bound.
+// Addresses returns the addresses of a host, no more than a bound. Onion names have
+// none, and are not looked up: package net may let the C library make them known to
+// everybody on the way (RFC 7686 §2).
 func Addresses(ctx context.Context, resolver *net.Resolver, host string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr.Unmap()}, nil
+	}
+	host = strings.TrimSuffix(host, ".")
+	if onion.IsName(strings.ToLower(host)) {
+		return nil, errors.New("an onion name is not in the DNS (RFC 7686 §2): from here it cannot be seen")
 	}
 	if resolver == nil {
 		resolver = net.DefaultResolver
@@ -59,7 +67,7 @@ func Addresses(ctx context.Context, resolver *net.Resolver, host string) ([]neti
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// With the dot at the end there is no searching in other domains.
-	addrs, err := resolver.LookupNetIP(limited, "ip", strings.TrimSuffix(host, ".")+".")
+	addrs, err := resolver.LookupNetIP(limited, "ip", host+".")
 	if err != nil {
 		return nil, fmt.Errorf("looking up its addresses: %w", err)
 	}

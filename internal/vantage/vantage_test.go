@@ -36,7 +36,7 @@ func TestLook(t *testing.T) {
 	t.Parallel()
 	resolver := fakedns.Resolver(map[string][]netip.Addr{
 		"both.example": addrs("192.0.2.1", "2001:db8::1", "192.0.2.1"), "none.example": nil, "many.example": many,
-	})
+	}) // package net does not ask it for onion names, but lets the C library ask, where that is used
 	for _, tt := range []struct {
 		host string
 		want []netip.Addr
@@ -52,6 +52,7 @@ func TestLook(t *testing.T) {
 		{"unknown.example", nil, "no such host"},
 		{"a b", nil, "no such host"},
 		{"", nil, "no such host"},
+		{"a.Onion", nil, "an onion name is not in the DNS"},
 	} {
 		t.Run(tt.host, func(t *testing.T) {
 			t.Parallel()
