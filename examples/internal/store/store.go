@@ -24,8 +24,12 @@ type Store struct {
 
 // Key reads a private key, or makes one and stores it.
 func (s Store) Key(name string) (crypto.Signer, error) {
-	if data := s.Read(name); data != "" {
-		block, _ := pem.Decode([]byte(data))
+	data, err := s.read(name)
+	if err != nil {
+		return nil, err // and do not replace what there is
+	}
+	if data != nil {
+		block, _ := pem.Decode(data)
 		if block == nil {
 			return nil, fmt.Errorf("%s: no PEM file", filepath.Join(s.Folder, name))
 		}
@@ -51,14 +55,23 @@ func (s Store) Key(name string) (crypto.Signer, error) {
 
 // Read returns a file's contents, "" if there is none.
 func (s Store) Read(name string) string {
-	if s.Folder == "" {
-		return ""
-	}
-	data, err := os.ReadFile(filepath.Join(s.Folder, name))
+	data, err := s.read(name)
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(data))
+}
+
+// read returns nil if there is no file.
+func (s Store) read(name string) ([]byte, error) {
+	if s.Folder == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(filepath.Join(s.Folder, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
 }
 
 // Write replaces a file as a whole: after a crash there is the old one or the
