@@ -33,7 +33,6 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt/rfc2136"
 	"github.com/seed-aa0b9f56/acme/examples/internal/ca"
-	"github.com/seed-aa0b9f56/acme/examples/internal/store"
 )
 
 func main() {
@@ -48,51 +47,32 @@ func main() {
 
 // Settings say which certificate to get, from where, and how to change the DNS.
 type settings struct {
-	directory, roots string
-	domains          []string
-	email            string
-	agree            bool
-	out              string
-
+	ca.Settings
 	server, tsig string
 	follow       bool
 	resolvers    []string
 	budget       time.Duration
 }
 
-func parse(args []string, w io.Writer) (settings, error) {
-	var s settings
+func parse(args []string, w io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("dns", flag.ContinueOnError)
 	flags.SetOutput(w)
-	flags.StringVar(&s.directory, "directory", "", "`URL` of the CA's directory; none: a Pebble in this process")
-	flags.StringVar(&s.roots, "roots", "", "PEM `file` with roots to trust for a CA of one's own; none: the system's")
-	list := func(to *[]string) func(string) error {
-		return func(v string) error { *to = append(*to, v); return nil }
-	}
-	flags.Func("domain", "`name` for the certificate, may be repeated", list(&s.domains))
-	flags.StringVar(&s.email, "email", "", "`address` at which the CA can reach you")
-	flags.BoolVar(&s.agree, "agree", false, "agree to the CA's terms of service")
-	flags.StringVar(&s.out, "out", "acme-data", "`folder` for keys and certificate, with -directory")
 	flags.StringVar(&s.server, "server", "", "`address` of the DNS server to update")
 	flags.StringVar(&s.tsig, "tsig", "", "`file` with the key for that, as tsig-keygen writes it; none: not signed")
 	flags.BoolVar(&s.follow, "follow", false, "write where CNAME records at _acme-challenge lead to")
-	flags.Func("resolver", "`address` of a resolver to wait for, instead of the servers of the zone; may be repeated", list(&s.resolvers))
+	flags.Func("resolver", "`address` of a resolver to wait for, instead of the servers of the zone; may be repeated", func(v string) error {
+		s.resolvers = append(s.resolvers, v)
+		return nil
+	})
 	flags.DurationVar(&s.budget, "wait", 2*time.Minute, "how long to wait for records to be seen")
-	if err := flags.Parse(args); err != nil {
+	if err := s.Parse(flags, args, "shop.example", "*.shop.example"); err != nil {
 		return s, err
 	}
 	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case s.directory != "" && (len(s.domains) == 0 || s.server == ""):
-		return s, errors.New("-directory needs at least one -domain, and the -server to update")
-	case s.directory == "" && s.server != "":
+	case s.Directory != "" && s.server == "":
+		return s, errors.New("-directory needs the -server to update")
+	case s.Directory == "" && s.server != "":
 		return s, errors.New("-server needs a -directory: Pebble looks into its own DNS")
-	case s.directory == "":
-		s.out = ""
-	}
-	if len(s.domains) == 0 {
-		s.domains = []string{"shop.example", "*.shop.example"}
 	}
 	return s, nil
 }
@@ -105,7 +85,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	at, err := ca.Connect(s.directory, s.roots, "acme-dns-example/1")
+	at, err := s.Connect("acme-dns-example/1")
 	if err != nil {
 		return err
 	}
@@ -145,7 +125,7 @@ func newSolver(s settings, at *ca.CA, w io.Writer) (*dns01.Solver, error) {
 
 // obtain finds or makes the account, and gets the certificate.
 func obtain(ctx context.Context, s settings, at *ca.CA, solver acme.Solver) (*acme.Certificate, error) {
-	files := store.Store{Folder: s.out}
+	files := s.Files
 	accountKey, err := files.Key("account-key.pem")
 	if err != nil {
 		return nil, err
@@ -154,12 +134,12 @@ func obtain(ctx context.Context, s settings, at *ca.CA, solver acme.Solver) (*ac
 	if err != nil {
 		return nil, err
 	}
-	account, err := at.Register(ctx, accountKey, s.email, s.agree)
+	account, err := at.Register(ctx, accountKey)
 	if err != nil {
 		return nil, err
 	}
 	cert, err := account.Obtain(ctx, acme.CertificateRequest{
-		OrderRequest: acme.OrderRequest{Identifiers: acme.DNS(s.domains...)},
+		OrderRequest: acme.OrderRequest{Identifiers: s.Identifiers},
 		CSR:          acme.NewCSR(certKey),
 		Solvers:      []acme.Solver{solver},
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,23 +47,13 @@ func TestWithServer(t *testing.T) {
 	t.Parallel()
 	server := bind.Start(t, []bind.Key{{Name: "acme", Algorithm: "hmac-sha512", Secret: "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}},
 		bind.Zone{Name: "a.example.", Records: "_acme-challenge CNAME acme", Policy: "update-policy { grant acme name acme.a.example. TXT; };"})
-	ca, err := pebble.Start(pebble.Options{Strict: true, Resolver: server.Addr})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ca.Close() })
-	dir := t.TempDir()
-	roots, key := filepath.Join(dir, "roots.pem"), filepath.Join(dir, "acme.key")
-	catest.WriteRoots(t, ca, roots)
+	ca, flags := catest.Start(t, pebble.Options{Resolver: server.Addr})
+	key := filepath.Join(t.TempDir(), "acme.key")
 	if err := os.WriteFile(key, []byte(tsig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(dir, "certs")
 	var log bytes.Buffer
-	args := []string{
-		"-directory", ca.DirectoryURL(), "-roots", roots, "-agree", "-email", "admin@example.com", "-out", out,
-		"-domain", "a.example", "-domain", "*.a.example", "-server", server.Addr, "-tsig", key, "-follow", "-resolver", server.Addr,
-	}
+	args := append(flags, "-domain", "a.example", "-domain", "*.a.example", "-server", server.Addr, "-tsig", key, "-follow", "-resolver", server.Addr)
 	if err := run(t.Context(), args, &log); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
@@ -72,11 +61,10 @@ func TestWithServer(t *testing.T) {
 	if strings.Contains(log.String(), "may be left") || strings.Contains(log.String(), "MDEy") {
 		t.Errorf("records are left, or the secret is shown:\n%s", log.String())
 	}
-	if _, err := tls.LoadX509KeyPair(filepath.Join(out, "certificate.pem"), filepath.Join(out, "certificate-key.pem")); err != nil {
-		t.Error(err)
-	}
+	catest.CheckAccount(t, ca, flags)
+	catest.CheckCertificate(t, flags, "certificate.pem", "certificate-key.pem", "a.example", "www.a.example")
 	// Without -follow the server refuses: the key is not for that name.
-	err = run(t.Context(), append(args[:len(args)-3:len(args)-3], "-resolver", server.Addr), &log)
+	err := run(t.Context(), append(args[:len(args)-3:len(args)-3], "-resolver", server.Addr), &log)
 	if err == nil || !strings.Contains(err.Error(), "REFUSED") {
 		t.Errorf("without -follow: %v", err)
 	}

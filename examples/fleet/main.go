@@ -6,15 +6,20 @@
 // account's key. With -shared they answer from a store that they share, here one
 // in memory; in production it is a database that all of them reach.
 //
+// Without other flags it starts Pebble, a CA for tests, in its own process.
+//
 //	go run ./examples/fleet
 //	go run ./examples/fleet -shared -replicas 5 -certificates 20
+//
+// With flags it gets a certificate for each of some names that lead to the balancer
+// from a real CA, and keeps them in a folder, with their keys and the account's.
+//
+//	go run ./examples/fleet -directory https://acme-staging-v02.api.letsencrypt.org/directory \
+//	    -agree -email admin@example.com -domain a.example.com -domain b.example.com -http :80 -out certs
 package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,6 +35,7 @@ import (
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
 	"github.com/seed-aa0b9f56/acme/examples/internal/ca"
+	"github.com/seed-aa0b9f56/acme/examples/internal/store"
 )
 
 func main() {
@@ -42,55 +48,77 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, w io.Writer) error {
+type settings struct {
+	ca.Settings
+	replicas, certificates int
+	shared                 bool
+	listen                 string
+}
+
+func parse(args []string, w io.Writer) (settings, error) {
+	var s settings
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
 	flags.SetOutput(w)
-	replicas := flags.Int("replicas", 3, "`number` of replicas")
-	certificates := flags.Int("certificates", 5, "`number` of certificates to get")
-	shared := flags.Bool("shared", false, "answer from a shared store, not from the account's thumbprint")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return nil
-	case err != nil:
-		return err
-	case flags.NArg() > 0 || *replicas < 1 || *certificates < 1:
-		return errors.New("no arguments, please, and numbers above 0")
+	flags.IntVar(&s.replicas, "replicas", 3, "`number` of replicas")
+	flags.IntVar(&s.certificates, "certificates", 5, "`number` of certificates to get, where no -domain is given")
+	flags.BoolVar(&s.shared, "shared", false, "answer from a shared store, not from the account's thumbprint")
+	flags.StringVar(&s.listen, "http", ":80", "`address` of the load balancer; the CA asks port 80 of each name")
+	if err := s.Parse(flags, args); err != nil {
+		return s, err
 	}
-	at, err := ca.Connect("", "", "acme-fleet/1")
+	if s.replicas < 1 || s.certificates < 1 {
+		return s, errors.New("-replicas and -certificates are to be above 0")
+	}
+	if len(s.Identifiers) == 0 {
+		for i := range s.certificates {
+			s.Identifiers = append(s.Identifiers, acme.DNS(fmt.Sprintf("shop%d.example", i+1))...)
+		}
+	}
+	return s, nil
+}
+
+func run(ctx context.Context, args []string, w io.Writer) error {
+	s, err := parse(args, w)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	at, err := s.Connect("acme-fleet/1")
 	if err != nil {
 		return err
 	}
 	defer at.Close() //nolint:errcheck // on the way out
 	fmt.Fprintln(w, at.Greeting)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := s.Files.Key("account-key.pem")
 	if err != nil {
 		return err
 	}
-	account, err := at.Register(ctx, key, "", true)
+	account, err := at.Register(ctx, key)
 	if err != nil {
 		return err
 	}
 	how := "the account's thumbprint"
-	if *shared {
+	if s.shared {
 		how = "a shared store"
 	}
-	fmt.Fprintf(w, "%d replicas answer from %s\n", *replicas, how)
+	fmt.Fprintf(w, "%d replicas answer from %s\n", s.replicas, how)
 
-	f := newFleet(*replicas, account.Thumbprint(), *shared)
-	listener, err := at.Pebble.ListenHTTP()
+	f := newFleet(s.replicas, account.Thumbprint(), s.shared)
+	listener, err := at.ListenHTTP(ctx, s.listen)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: f, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener) //nolint:errcheck // ends with Close
 	defer server.Close()      //nolint:errcheck // on the way out
-	for i := range *certificates {
-		from := i % *replicas // each replica places orders
-		name := fmt.Sprintf("shop%d.example", i+1)
-		if err := obtain(ctx, account, name, f.replicas[from]); err != nil {
+	for i, id := range s.Identifiers {
+		from := i % s.replicas // each replica places orders
+		if err := obtain(ctx, account, id, f.replicas[from], s.Files); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "replica %d got a certificate for %s\n", from+1, name)
+		fmt.Fprintf(w, "replica %d got a certificate for %s\n", from+1, id)
 	}
 	for i := range f.answered {
 		fmt.Fprintf(w, "replica %d was asked %d times\n", i+1, f.answered[i].Load())
@@ -98,17 +126,21 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	return nil
 }
 
-func obtain(ctx context.Context, account *acme.Account, name string, solver acme.Solver) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// obtain gets a certificate, whose key is stored before it is ordered.
+func obtain(ctx context.Context, account *acme.Account, id acme.Identifier, solver acme.Solver, files store.Store) error {
+	key, err := files.Key(id.Value + "-key.pem")
 	if err != nil {
 		return err
 	}
-	_, err = account.Obtain(ctx, acme.CertificateRequest{
-		OrderRequest: acme.OrderRequest{Identifiers: acme.DNS(name)},
+	cert, err := account.Obtain(ctx, acme.CertificateRequest{
+		OrderRequest: acme.OrderRequest{Identifiers: []acme.Identifier{id}},
 		CSR:          acme.NewCSR(key),
 		Solvers:      []acme.Solver{solver},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return files.Write(id.Value+".pem", cert.PEM)
 }
 
 // A replica fulfils its own orders, and answers for those of all.
@@ -145,25 +177,37 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // A memory stands for a database that the replicas share.
 type memory struct {
-	answers sync.Map // of http01.Answer by [2]string, token and holder
+	mu      sync.Mutex
+	answers map[string]map[string]http01.Answer // by token and holder
 }
 
 func (m *memory) Put(_ context.Context, a http01.Answer) error {
-	m.answers.Store([2]string{a.Token, a.Holder}, a)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.answers == nil {
+		m.answers = map[string]map[string]http01.Answer{}
+	}
+	if m.answers[a.Token] == nil {
+		m.answers[a.Token] = map[string]http01.Answer{}
+	}
+	m.answers[a.Token][a.Holder] = a
 	return nil
 }
 
-func (m *memory) Get(_ context.Context, token string) (found acme.KeyAuthorization, err error) {
-	m.answers.Range(func(_, value any) bool {
-		if a := value.(http01.Answer); a.Token == token {
-			found = a.KeyAuthorization
-		}
-		return found == ""
-	})
-	return found, nil
+func (m *memory) Get(_ context.Context, token string) (acme.KeyAuthorization, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.answers[token] {
+		return a.KeyAuthorization, nil // those of all holders are the same
+	}
+	return "", nil
 }
 
 func (m *memory) Delete(_ context.Context, a http01.Answer) error {
-	m.answers.Delete([2]string{a.Token, a.Holder})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if delete(m.answers[a.Token], a.Holder); len(m.answers[a.Token]) == 0 {
+		delete(m.answers, a.Token)
+	}
 	return nil
 }

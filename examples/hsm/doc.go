@@ -13,7 +13,7 @@
 //
 //	GOWORK=off go run . -module /usr/lib/softhsm/libsofthsm2.so -token acme -pin-file pin \
 //	    -directory https://acme-staging-v02.api.letsencrypt.org/directory \
-//	    -agree -email admin@example.com -domain example.com -http :80 -out certificate.pem
+//	    -agree -email admin@example.com -domain example.com -http :80 -out certs
 //
 // The library takes any crypto.Signer. Here github.com/ThalesGroup/crypto11 makes
 // one of a key in a token; those of clouds and of TPMs are used alike.

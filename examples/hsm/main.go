@@ -34,48 +34,28 @@ func main() {
 
 // Settings say which keys to use, and which certificate to get, from where.
 type settings struct {
+	ca.Settings
 	module, token, pinFile string
 	rsa                    bool
-	directory, roots       string
-	domains                []string
-	email                  string
-	agree                  bool
 	listen                 string
-	out                    string
 }
 
-func parse(args []string, w io.Writer) (settings, error) {
-	var s settings
+func parse(args []string, w io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("hsm", flag.ContinueOnError)
 	flags.SetOutput(w)
-	flags.StringVar(&s.module, "module", "", "PKCS#11 `library` of the module; none: SoftHSM's, where Debian has it")
+	flags.StringVar(&s.module, "module", "", "PKCS#11 `library` of the module; none: SoftHSM's, where distributions have it")
 	flags.StringVar(&s.token, "token", "", "`label` of the token with the keys; none: a new one of SoftHSM, which is gone afterwards")
 	flags.StringVar(&s.pinFile, "pin-file", "", "`file` with the PIN of the token's user")
 	flags.BoolVar(&s.rsa, "rsa", false, "make RSA keys, not ones of the curve P-256")
-	flags.StringVar(&s.directory, "directory", "", "`URL` of the CA's directory; none: a Pebble in this process")
-	flags.StringVar(&s.roots, "roots", "", "PEM `file` with roots to trust for a CA of one's own; none: the system's")
-	flags.Func("domain", "`name` for the certificate, may be repeated", func(v string) error {
-		s.domains = append(s.domains, v)
-		return nil
-	})
-	flags.StringVar(&s.email, "email", "", "`address` at which the CA can reach you")
-	flags.BoolVar(&s.agree, "agree", false, "agree to the CA's terms of service")
 	flags.StringVar(&s.listen, "http", ":80", "`address` to answer http-01 challenges at; the CA asks port 80 of each name")
-	flags.StringVar(&s.out, "out", "", "`file` for the certificate")
-	if err := flags.Parse(args); err != nil {
+	if err := s.Parse(flags, args, "shop.example", "www.shop.example"); err != nil {
 		return s, err
 	}
 	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case s.token != "" && s.pinFile == "":
-		return s, errors.New("-token needs -pin-file")
-	case s.directory != "" && len(s.domains) == 0:
-		return s, errors.New("-directory needs at least one -domain")
-	case s.directory != "" && s.token == "":
+	case (s.token == "") != (s.pinFile == ""):
+		return s, errors.New("-token and -pin-file need each other")
+	case s.Directory != "" && s.token == "":
 		return s, errors.New("-directory needs a -token: the keys of a temporary one would be lost")
-	case len(s.domains) == 0:
-		s.domains = []string{"shop.example", "www.shop.example"}
 	}
 	return s, nil
 }
@@ -105,7 +85,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	for _, k := range []*key{accountKey, certKey} {
 		fmt.Fprintln(w, k)
 	}
-	at, err := ca.Connect(s.directory, s.roots, "acme-hsm/1")
+	at, err := s.Connect("acme-hsm/1")
 	if err != nil {
 		return err
 	}
@@ -115,11 +95,11 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := handshake(ctx, cert, certKey, at.Issuers, w); err != nil {
+	if err := s.Files.Write("certificate.pem", cert.PEM); err != nil {
 		return err
 	}
-	if s.out != "" {
-		return os.WriteFile(s.out, cert.PEM, 0o600)
+	if err := handshake(ctx, cert, certKey, at.Issuers, w); err != nil {
+		return err
 	}
 	_, err = w.Write(cert.PEM)
 	return err
@@ -127,7 +107,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 
 // obtain does what a program with keys in files does, too.
 func obtain(ctx context.Context, s settings, at *ca.CA, accountKey, certKey crypto.Signer, w io.Writer) (*acme.Certificate, error) {
-	listener, err := listen(ctx, s, at)
+	listener, err := at.ListenHTTP(ctx, s.listen)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +117,7 @@ func obtain(ctx context.Context, s settings, at *ca.CA, accountKey, certKey cryp
 	go server.Serve(listener) //nolint:errcheck // ends with Close
 	defer server.Close()      //nolint:errcheck // on the way out
 
-	account, err := at.Register(ctx, accountKey, s.email, s.agree)
+	account, err := at.Register(ctx, accountKey)
 	if err != nil {
 		return nil, err
 	}
@@ -147,21 +127,14 @@ func obtain(ctx context.Context, s settings, at *ca.CA, accountKey, certKey cryp
 	}
 	fmt.Fprintf(w, "account %s (%s)\n", account.URL(), was)
 	return account.Obtain(ctx, acme.CertificateRequest{
-		OrderRequest: acme.OrderRequest{Identifiers: acme.DNS(s.domains...)},
+		OrderRequest: acme.OrderRequest{Identifiers: s.Identifiers},
 		CSR:          acme.NewCSR(certKey),
 		Solvers:      []acme.Solver{&solver},
 	})
 }
 
-func listen(ctx context.Context, s settings, at *ca.CA) (net.Listener, error) {
-	if at.Pebble != nil {
-		return at.Pebble.ListenHTTP()
-	}
-	var config net.ListenConfig
-	return config.Listen(ctx, "tcp", s.listen)
-}
-
 // handshake shows that a server can use the certificate with the key in the token.
+// The chain is checked up to the roots of the CA, where they are known.
 func handshake(ctx context.Context, cert *acme.Certificate, key crypto.Signer, roots *x509.CertPool, w io.Writer) error {
 	chain, err := cert.Chain()
 	if err != nil {
@@ -171,6 +144,10 @@ func handshake(ctx context.Context, cert *acme.Certificate, key crypto.Signer, r
 	for _, c := range chain {
 		pair.Certificate = append(pair.Certificate, c.Raw)
 	}
+	names := chain[0].DNSNames
+	for _, addr := range chain[0].IPAddresses {
+		names = append(names, addr.String())
+	}
 	near, far := net.Pipe()
 	defer near.Close() //nolint:errcheck // nothing is left in it
 	defer far.Close()  //nolint:errcheck // nothing is left in it
@@ -178,13 +155,16 @@ func handshake(ctx context.Context, cert *acme.Certificate, key crypto.Signer, r
 	go func() {
 		done <- tls.Server(far, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}).HandshakeContext(ctx)
 	}()
-	client := tls.Client(near, &tls.Config{RootCAs: roots, ServerName: chain[0].DNSNames[0], MinVersion: tls.VersionTLS13})
+	client := tls.Client(near, &tls.Config{
+		RootCAs: roots, ServerName: names[0], MinVersion: tls.VersionTLS13,
+		InsecureSkipVerify: roots == nil, // a CA for tests is trusted by nobody
+	})
 	if err := client.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("a TLS handshake with the certificate: %w", err)
 	}
 	if err := <-done; err != nil {
 		return fmt.Errorf("a TLS handshake with the key in the token: %w", err)
 	}
-	fmt.Fprintf(w, "certificate for %v of %s, used for a TLS handshake\n", chain[0].DNSNames, chain[0].Issuer)
+	fmt.Fprintf(w, "certificate for %v of %s, used for a TLS handshake\n", names, chain[0].Issuer)
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"net"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -82,25 +82,11 @@ func newToken(t *testing.T) (made *token, pinFile string) {
 // The way to a real CA: a token that stays, and the same account the next time.
 func TestTokenThatStays(t *testing.T) {
 	made, pinFile := newToken(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	server, err := pebble.Start(pebble.Options{Strict: true, NonceReject: 20, HTTPPort: port})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	roots, certificate := filepath.Join(t.TempDir(), "roots.pem"), filepath.Join(t.TempDir(), "certificate.pem")
-	catest.WriteRoots(t, server, roots)
-	args := []string{
-		"-module", made.module, "-token", made.label, "-pin-file", pinFile, "-directory", server.DirectoryURL(), "-roots", roots,
-		"-agree", "-email", "admin@example.com", "-domain", "a.example", "-http", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-out", certificate,
-	}
+	port := catest.FreePorts(t, 1)[0]
+	_, flags := catest.Start(t, pebble.Options{NonceReject: 20, HTTPPort: port})
+	certificate := filepath.Join(catest.Value(flags, "-out"), "certificate.pem")
+	args := append(flags, "-module", made.module, "-token", made.label, "-pin-file", pinFile,
+		"-domain", "a.example", "-domain", "127.0.0.1", "-http", catest.Loopback(port))
 	var publicKeys []any
 	for _, want := range [][]string{{"made now", "(created)"}, {"never leaves", "(found)"}} {
 		var out bytes.Buffer
@@ -173,12 +159,16 @@ func TestConcurrentOrders(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
-				_, err := account.Obtain(ctx, acme.CertificateRequest{
+				cert, err := account.Obtain(ctx, acme.CertificateRequest{
 					OrderRequest: acme.OrderRequest{Identifiers: acme.DNS("n" + strconv.Itoa(i) + ".example")},
 					CSR:          acme.NewCSR(certKey), Solvers: []acme.Solver{&solver},
 				})
 				if err != nil {
 					t.Error(err)
+				} else if err := handshake(ctx, cert, certKey, nil, io.Discard); err != nil { // a CA for tests is trusted by nobody
+					t.Error(err)
+				} else if err := handshake(ctx, cert, certKey, x509.NewCertPool(), io.Discard); err == nil {
+					t.Error("a chain to none of the roots")
 				}
 			})
 		}
@@ -198,7 +188,8 @@ func TestMistakes(t *testing.T) {
 	}
 	for says, args := range map[string][]string{
 		"unexpected argument":     {"a"},
-		"needs -pin-file":         {"-token", "a"},
+		"need each other":         {"-token", "a"},
+		"-eab-hmac-file need":     {"-token", "a", "-pin-file", "b", "-directory", "https://ca.example/", "-domain", "a.example", "-eab-kid", "a"},
 		"at least one -domain":    {"-token", "a", "-pin-file", "b", "-directory", "https://ca.example/"},
 		"needs a -token":          {"-directory", "https://ca.example/", "-domain", "a.example"},
 		"no such file":            {"-module", module, "-token", "a", "-pin-file", filepath.Join(t.TempDir(), "none")},

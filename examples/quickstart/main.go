@@ -12,6 +12,9 @@
 //
 //	go run ./examples/quickstart -directory https://acme-staging-v02.api.letsencrypt.org/directory \
 //	    -agree -email admin@example.com -domain example.com -domain www.example.com -http :80 -out certs
+//
+// CAs that want an external account binding hand out a key ID and a MAC key: add
+// -eab-kid ID -eab-hmac-file FILE.
 package main
 
 import (
@@ -23,10 +26,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/seed-aa0b9f56/acme"
@@ -45,46 +46,17 @@ func main() {
 	}
 }
 
-// Settings say which certificate to get, from where.
 type settings struct {
-	directory string
-	roots     string
-	domains   []string
-	email     string
-	agree     bool
-	listen    string
-	out       string
+	ca.Settings
+	listen string
 }
 
-func parse(args []string, w io.Writer) (settings, error) {
-	var s settings
+func parse(args []string, w io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(w)
-	flags.StringVar(&s.directory, "directory", "", "`URL` of the CA's directory; none: a Pebble in this process")
-	flags.StringVar(&s.roots, "roots", "", "PEM `file` with roots to trust for a CA of one's own; none: the system's")
-	flags.Func("domain", "`name` or IP address for the certificate, may be repeated", func(v string) error {
-		s.domains = append(s.domains, v)
-		return nil
-	})
-	flags.StringVar(&s.email, "email", "", "`address` at which the CA can reach you")
-	flags.BoolVar(&s.agree, "agree", false, "agree to the CA's terms of service")
 	flags.StringVar(&s.listen, "http", ":80", "`address` to answer http-01 challenges at; the CA asks port 80 of each name")
-	flags.StringVar(&s.out, "out", "", "`folder` for keys, account and certificate (default \"acme-data\" with -directory)")
-	if err := flags.Parse(args); err != nil {
-		return s, err
-	}
-	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case s.directory != "" && len(s.domains) == 0:
-		return s, errors.New("-directory needs at least one -domain")
-	case s.directory != "" && s.out == "":
-		s.out = "acme-data"
-	}
-	if len(s.domains) == 0 {
-		s.domains = []string{"shop.example", "www.shop.example", "bücher.example"}
-	}
-	return s, nil
+	err = s.Parse(flags, args, "shop.example", "www.shop.example", "bücher.example")
+	return s, err
 }
 
 func run(ctx context.Context, args []string, w io.Writer, terminal bool) error {
@@ -118,33 +90,25 @@ type place struct {
 }
 
 func connect(ctx context.Context, s settings) (*place, error) {
-	c, err := ca.Connect(s.directory, s.roots, "acme-quickstart/1")
+	c, err := s.Connect("acme-quickstart/1")
 	if err != nil {
 		return nil, err
 	}
-	if c.Pebble != nil {
-		listener, err := c.Pebble.ListenHTTP()
-		if err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-		return &place{c, listener}, nil
-	}
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", s.listen)
+	listener, err := c.ListenHTTP(ctx, s.listen)
 	if err != nil {
-		return nil, fmt.Errorf("%w (choose another address with -http, and have port 80 of the names lead to it)", err)
+		return nil, errors.Join(err, c.Close())
 	}
 	return &place{c, listener}, nil
 }
 
 // obtain registers, or finds the account, and gets the certificate.
 func obtain(ctx context.Context, s settings, at *place, p *progress) (*acme.Certificate, crypto.Signer, error) {
-	files := store.Store{Folder: s.out}
+	files := s.Files
 	accountKey, err := files.Key("account-key.pem")
 	if err != nil {
 		return nil, nil, err
 	}
-	account, err := at.Register(ctx, accountKey, s.email, s.agree)
+	account, err := at.Register(ctx, accountKey)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -164,7 +128,7 @@ func obtain(ctx context.Context, s settings, at *place, p *progress) (*acme.Cert
 	}
 	ctx = acme.WithTrace(ctx, &acme.Trace{OrderCreated: func(o *acme.Order) { err = files.Write("order-url", []byte(o.URL)) }})
 	cert, failed := issue(ctx, account, files, acme.CertificateRequest{
-		OrderRequest: acme.OrderRequest{Identifiers: identifiers(s.domains)},
+		OrderRequest: acme.OrderRequest{Identifiers: s.Identifiers},
 		CSR:          acme.NewCSR(certKey),
 		Solvers:      []acme.Solver{&solver},
 	})
@@ -185,16 +149,4 @@ func issue(ctx context.Context, account *acme.Account, files store.Store, reques
 		}
 	}
 	return account.Obtain(ctx, request)
-}
-
-func identifiers(domains []string) []acme.Identifier {
-	var ids []acme.Identifier
-	for _, d := range domains {
-		if addr, err := netip.ParseAddr(strings.Trim(d, "[]")); err == nil {
-			ids = append(ids, acme.IP(addr)...)
-		} else {
-			ids = append(ids, acme.DNS(d)...)
-		}
-	}
-	return ids
 }

@@ -3,12 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"net"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -43,24 +38,13 @@ func TestQuickstart(t *testing.T) {
 // The way to a real CA: flags, files, and the same account the next time.
 func TestWithDirectory(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	server, err := pebble.Start(pebble.Options{Strict: true, NonceReject: 20, HTTPPort: port})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	dir := t.TempDir()
-	roots := filepath.Join(dir, "roots.pem")
-	catest.WriteRoots(t, server, roots)
-	args := []string{
-		"-directory", server.DirectoryURL(), "-roots", roots, "-email", "admin@example.com", "-domain", "a.example", "-domain", "127.0.0.1",
-		"-http", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-out", filepath.Join(dir, "certs"),
-	}
+	port := catest.FreePorts(t, 1)[0]
+	server, flags := catest.Start(t, pebble.Options{NonceReject: 20, HTTPPort: port})
+	args := append(flags, "-domain", "a.example", "-domain", "127.0.0.1", "-http", catest.Loopback(port))
 	var out bytes.Buffer
-	if err := run(t.Context(), args, &out, false); err == nil || !strings.Contains(err.Error(), "add -agree") {
+	if err := run(t.Context(), catest.Without(args, "-agree"), &out, false); err == nil || !strings.Contains(err.Error(), "add -agree") {
 		t.Fatalf("without agreement: %v", err)
 	}
-	args = append(args, "-agree")
 	for i, want := range []string{"created", "found"} {
 		out.Reset()
 		if err := run(t.Context(), args, &out, false); err != nil {
@@ -70,35 +54,20 @@ func TestWithDirectory(t *testing.T) {
 			t.Errorf("run %d: %q is not in\n%s", i, want, out.String())
 		}
 	}
-	for _, name := range []string{"account-key.pem", "certificate-key.pem", "certificate.pem"} {
-		info, err := os.Stat(filepath.Join(dir, "certs", name))
-		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v", name, info, err)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, "certs", "order-url")); err == nil {
+	catest.CheckAccount(t, server, flags)
+	catest.CheckCertificate(t, flags, "certificate.pem", "certificate-key.pem", "a.example", "127.0.0.1")
+	if (store.Store{Folder: catest.Value(flags, "-out")}).Read("order-url") != "" {
 		t.Error("the order's URL was left")
-	}
-	if _, err := tls.LoadX509KeyPair(filepath.Join(dir, "certs", "certificate.pem"), filepath.Join(dir, "certs", "certificate-key.pem")); err != nil {
-		t.Error(err)
 	}
 }
 
 // A run that is interrupted leaves its order to the next.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	server, err := pebble.Start(pebble.Options{HTTPPort: port})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	dir := t.TempDir()
-	catest.WriteRoots(t, server, filepath.Join(dir, "roots.pem"))
-	args := []string{
-		"-directory", server.DirectoryURL(), "-roots", filepath.Join(dir, "roots.pem"), "-domain", "a.example", "-agree",
-		"-http", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-out", dir,
-	}
+	port := catest.FreePorts(t, 1)[0]
+	_, flags := catest.Start(t, pebble.Options{HTTPPort: port})
+	dir := catest.Value(flags, "-out")
+	args := append(flags, "-domain", "a.example", "-http", catest.Loopback(port))
 	ctx, interrupt := context.WithCancel(t.Context())
 	ctx = acme.WithTrace(ctx, &acme.Trace{Present: func([]*acme.Attempt) { interrupt() }})
 	var out bytes.Buffer
@@ -121,7 +90,7 @@ func TestInterrupted(t *testing.T) {
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	for _, args := range [][]string{{"-directory", "https://ca.example/"}, {"example.com"}, {"-x"}} {
+	for _, args := range [][]string{{"-directory", "https://ca.example/"}, {"example.com"}, {"-x"}, {"-http", "x", "-email", "a@b.example"}} {
 		if err := run(t.Context(), args, &out, false); err == nil {
 			t.Errorf("%q: no error", args)
 		}
@@ -130,15 +99,4 @@ func TestFlags(t *testing.T) {
 	if err := run(t.Context(), []string{"-h"}, &out, false); err != nil || !strings.Contains(out.String(), "-domain") {
 		t.Errorf("%v: %s", err, out.String())
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	var config net.ListenConfig
-	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

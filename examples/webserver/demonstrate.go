@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/seed-aa0b9f56/acme/examples/internal/ca"
@@ -36,7 +37,10 @@ func demonstrate(ctx context.Context, k *keeper, at *ca.CA, addr string) error {
 
 // visit asks the server for a page, as a browser that trusts the CA does.
 func visit(ctx context.Context, k *keeper, at *ca.CA, addr string) error {
-	name := k.ids[0].Value
+	host := k.ids[0].Value
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
 	transport := &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: at.Issuers, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2: true,
@@ -45,7 +49,7 @@ func visit(ctx context.Context, k *keeper, at *ca.CA, addr string) error {
 		},
 	}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+name+"/", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", nil)
 	if err != nil {
 		return err
 	}
@@ -59,6 +63,6 @@ func visit(ctx context.Context, k *keeper, at *ca.CA, addr string) error {
 		return err
 	}
 	leaf := resp.TLS.PeerCertificates[0]
-	fmt.Fprintf(k.log, "visited https://%s/: %s, certificate with serial %x of %s, verified: %s", name, resp.Status, leaf.SerialNumber, leaf.Issuer, page)
+	fmt.Fprintf(k.log, "visited https://%s/: %s, certificate with serial %x of %s, verified: %s", host, resp.Status, leaf.SerialNumber, leaf.Issuer, page)
 	return nil
 }

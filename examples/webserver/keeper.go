@@ -211,7 +211,11 @@ func (k *keeper) forgetOrder() error {
 
 func (k *keeper) describe() string {
 	leaf := k.current.Load().Leaf
-	return fmt.Sprintf("a certificate for %s, serial %x, valid to %s, to be renewed at %s", strings.Join(slices.Sorted(slices.Values(leaf.DNSNames)), ", "),
+	names := slices.Sorted(slices.Values(leaf.DNSNames))
+	for _, addr := range leaf.IPAddresses {
+		names = append(names, addr.String())
+	}
+	return fmt.Sprintf("a certificate for %s, serial %x, valid to %s, to be renewed at %s", strings.Join(names, ", "),
 		leaf.SerialNumber, leaf.NotAfter.UTC().Format(time.DateTime), k.renewal.At().UTC().Format(time.DateTime))
 }
 

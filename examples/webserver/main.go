@@ -22,15 +22,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
-	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
 	"github.com/seed-aa0b9f56/acme/examples/internal/ca"
-	"github.com/seed-aa0b9f56/acme/examples/internal/store"
 )
 
 func main() {
@@ -44,46 +44,17 @@ func main() {
 }
 
 type settings struct {
-	directory, roots    string
-	domains             []string
-	email               string
-	agree               bool
+	ca.Settings
 	httpAddr, httpsAddr string
-	out                 string
 }
 
-func parse(args []string, w io.Writer) (settings, error) {
-	var s settings
+func parse(args []string, w io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("webserver", flag.ContinueOnError)
 	flags.SetOutput(w)
-	flags.StringVar(&s.directory, "directory", "", "`URL` of the CA's directory; none: a Pebble in this process")
-	flags.StringVar(&s.roots, "roots", "", "PEM `file` with roots to trust for a CA of one's own; none: the system's")
-	flags.Func("domain", "`name` to serve, may be repeated", func(v string) error {
-		s.domains = append(s.domains, v)
-		return nil
-	})
-	flags.StringVar(&s.email, "email", "", "`address` at which the CA can reach you")
-	flags.BoolVar(&s.agree, "agree", false, "agree to the CA's terms of service")
 	flags.StringVar(&s.httpAddr, "http", ":80", "`address` for HTTP; the CA asks port 80 of each name")
 	flags.StringVar(&s.httpsAddr, "https", ":443", "`address` for HTTPS; the CA asks port 443 of each name")
-	flags.StringVar(&s.out, "out", "", "`folder` for keys, certificate and open order (default \"acme-data\")")
-	if err := flags.Parse(args); err != nil {
-		return s, err
-	}
-	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case s.directory != "" && len(s.domains) == 0:
-		return s, errors.New("-directory needs at least one -domain")
-	case s.directory != "" && s.out == "":
-		s.out = "acme-data"
-	case s.directory == "" && s.out != "":
-		return s, errors.New("-out needs -directory: a Pebble in this process forgets its accounts")
-	}
-	if len(s.domains) == 0 {
-		s.domains = []string{"shop.example", "www.shop.example"}
-	}
-	return s, nil
+	err = s.Parse(flags, args, "shop.example", "www.shop.example")
+	return s, err
 }
 
 func run(ctx context.Context, args []string, w io.Writer) error {
@@ -94,23 +65,23 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	at, err := ca.Connect(s.directory, s.roots, "acme-webserver/1")
+	at, err := s.Connect("acme-webserver/1")
 	if err != nil {
 		return err
 	}
 	defer at.Close() //nolint:errcheck // on the way out
 	fmt.Fprintln(w, at.Greeting)
 	if at.Pebble != nil {
-		if s.out, err = os.MkdirTemp("", "webserver"); err != nil {
+		if s.Files.Folder, err = os.MkdirTemp("", "webserver"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(s.out) //nolint:errcheck // on the way out
+		defer os.RemoveAll(s.Files.Folder) //nolint:errcheck // on the way out
 	}
 	plain, secure, err := listen(ctx, s, at)
 	if err != nil {
 		return err
 	}
-	k := &keeper{files: store.Store{Folder: s.out}, ids: acme.DNS(s.domains...), client: at.Client, log: w}
+	k := &keeper{files: s.Files, ids: s.Identifiers, client: at.Client, log: w}
 	stop := serve(k, plain, secure)
 	defer stop()
 
@@ -119,7 +90,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if k.account, err = at.Register(ctx, key, s.email, s.agree); err != nil {
+	if k.account, err = at.Register(ctx, key); err != nil {
 		return err
 	}
 	if err := k.start(ctx); err != nil {
@@ -134,21 +105,10 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 
 // listen opens the ports that the CA asks.
 func listen(ctx context.Context, s settings, at *ca.CA) (plain, secure net.Listener, err error) {
-	var config net.ListenConfig
-	if at.Pebble != nil {
-		plain, err = at.Pebble.ListenHTTP()
-	} else {
-		plain, err = config.Listen(ctx, "tcp", s.httpAddr)
-	}
-	if err != nil {
+	if plain, err = at.ListenHTTP(ctx, s.httpAddr); err != nil {
 		return nil, nil, err
 	}
-	if at.Pebble != nil {
-		secure, err = at.Pebble.ListenTLS()
-	} else {
-		secure, err = config.Listen(ctx, "tcp", s.httpsAddr)
-	}
-	if err != nil {
+	if secure, err = at.ListenTLS(ctx, s.httpsAddr); err != nil {
 		return nil, nil, errors.Join(err, plain.Close())
 	}
 	return plain, secure, nil
@@ -160,14 +120,10 @@ func serve(k *keeper, plain, secure net.Listener) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle(http01.PathPrefix, &k.http01)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusMovedPermanently)
+		http.Redirect(w, r, "https://"+hostname(r)+r.URL.RequestURI(), http.StatusMovedPermanently)
 	})
 	pages := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "hello from %s, over %s\n", r.TLS.ServerName, r.Proto)
+		fmt.Fprintf(w, "hello from %s, over %s\n", hostname(r), r.Proto)
 	})
 	a := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	b := &http.Server{Handler: pages, ReadHeaderTimeout: 10 * time.Second, TLSConfig: k.config()}
@@ -177,4 +133,11 @@ func serve(k *keeper, plain, secure net.Listener) (stop func()) {
 		a.Close() //nolint:errcheck,gosec // on the way out
 		b.Close() //nolint:errcheck,gosec // on the way out
 	}
+}
+
+// hostname is what a request is for, without a port. Addresses of IPv6 are in
+// brackets there.
+func hostname(r *http.Request) string {
+	u := url.URL{Host: r.Host}
+	return strings.TrimSuffix(r.Host, ":"+u.Port())
 }

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -50,18 +48,10 @@ func TestWebserver(t *testing.T) {
 // then with the certificate that it has.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	ports := freePorts(t, 2)
-	server, err := pebble.Start(pebble.Options{Strict: true, HTTPPort: ports[0], TLSPort: ports[1]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	dir := t.TempDir()
-	catest.WriteRoots(t, server, filepath.Join(dir, "roots.pem"))
-	args := []string{
-		"-directory", server.DirectoryURL(), "-roots", filepath.Join(dir, "roots.pem"), "-domain", "A.example", "-agree",
-		"-http", loopback(ports[0]), "-https", loopback(ports[1]), "-out", dir,
-	}
+	ports := catest.FreePorts(t, 2)
+	server, flags := catest.Start(t, pebble.Options{HTTPPort: ports[0], TLSPort: ports[1]})
+	dir := catest.Value(flags, "-out")
+	args := append(flags, "-domain", "Bücher.example", "-domain", "127.0.0.1", "-http", catest.Loopback(ports[0]), "-https", catest.Loopback(ports[1]))
 	start := func(trace func(kill func()) *acme.Trace) string {
 		ctx, kill := context.WithCancel(t.Context())
 		defer kill()
@@ -88,7 +78,7 @@ func TestKilled(t *testing.T) {
 	}
 	none := func(func()) *acme.Trace { return new(acme.Trace) }
 	out := start(none)
-	if !strings.Contains(out, "going on with the order "+string(order)) || strings.Contains(out, "ordering") || !strings.Contains(out, "got a certificate for a.example") {
+	if !strings.Contains(out, "going on with the order "+string(order)) || strings.Contains(out, "ordering") || !strings.Contains(out, "got a certificate for xn--bcher-kva.example, 127.0.0.1,") {
 		t.Fatalf("the second process:\n%s", out)
 	}
 	for _, name := range []string{orderFile, nextKeyFile} {
@@ -96,9 +86,11 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%s was left", name)
 		}
 	}
-	if out = start(none); !strings.Contains(out, "found a certificate for a.example") || strings.Contains(out, "ordering") {
+	if out = start(none); !strings.Contains(out, "found a certificate for xn--bcher-kva.example, 127.0.0.1,") || strings.Contains(out, "ordering") {
 		t.Errorf("the third process:\n%s", out)
 	}
+	catest.CheckAccount(t, server, flags)
+	catest.CheckCertificate(t, flags, certificateFile, certificateFile, "xn--bcher-kva.example", "127.0.0.1")
 }
 
 func TestFlags(t *testing.T) {
@@ -126,21 +118,4 @@ func (w *watcher) Write(p []byte) (int, error) {
 		w.then()
 	}
 	return w.Buffer.Write(p)
-}
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// freePorts returns ports that nobody listens at, which are all different.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }

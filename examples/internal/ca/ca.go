@@ -1,5 +1,5 @@
-// Package ca connects the examples to a CA: to one that is named, or to a Pebble
-// in the same process.
+// Package ca has what the examples have in common: the flags that name a CA and an
+// account, and the way to it, or to a Pebble in the same process.
 package ca
 
 import (
@@ -7,7 +7,9 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 
@@ -21,26 +23,37 @@ type CA struct {
 	Client   *acme.Client
 	Issuers  *x509.CertPool // to check the chain; nil: the system's roots
 	Pebble   *pebble.Server // nil: a CA that was named
+
+	account acme.AccountRequest
 }
 
-// Connect returns the CA with a directory, or starts one if directory is empty.
-// The roots are those to trust for a CA of one's own, in a PEM file; "" is the
-// system's.
-func Connect(directory, roots, userAgent string) (*CA, error) {
-	if directory == "" {
+// Connect returns the CA with the directory, or starts one if there is none.
+func (s *Settings) Connect(userAgent string) (*CA, error) {
+	if s.Directory == "" {
 		return startPebble(userAgent)
 	}
-	c := &CA{Greeting: "asking " + directory, Client: &acme.Client{DirectoryURL: directory, UserAgent: userAgent}}
-	if roots == "" {
+	c := &CA{
+		Greeting: "asking " + s.Directory,
+		Client:   &acme.Client{DirectoryURL: s.Directory, UserAgent: userAgent},
+		account:  acme.AccountRequest{TermsOfServiceAgreed: s.agree},
+	}
+	if s.email != "" {
+		c.account.Contact = []string{"mailto:" + s.email}
+	}
+	var err error
+	if c.account.ExternalAccount, err = s.externalAccount(); err != nil {
+		return nil, err
+	}
+	if s.roots == "" {
 		return c, nil
 	}
-	pem, err := os.ReadFile(roots) //nolint:gosec // the user names it
+	pem, err := os.ReadFile(s.roots)
 	if err != nil {
 		return nil, err
 	}
 	c.Issuers = x509.NewCertPool()
 	if !c.Issuers.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: no certificate in it", roots)
+		return nil, fmt.Errorf("%s: no certificate in it", s.roots)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: c.Issuers, MinVersion: tls.VersionTLS12}
@@ -58,6 +71,7 @@ func startPebble(userAgent string) (*CA, error) {
 		Client:   &acme.Client{DirectoryURL: server.DirectoryURL(), HTTPClient: server.Client(), UserAgent: userAgent},
 		Issuers:  server.Roots(),
 		Pebble:   server,
+		account:  acme.AccountRequest{TermsOfServiceAgreed: true},
 	}, nil
 }
 
@@ -70,17 +84,45 @@ func (c *CA) Close() error {
 }
 
 // Register makes an account for the key, or finds it. Whoever does not agree is
-// told to what.
-func (c *CA) Register(ctx context.Context, key crypto.Signer, email string, agree bool) (*acme.Account, error) {
-	request := acme.AccountRequest{TermsOfServiceAgreed: agree || c.Pebble != nil}
-	if email != "" {
-		request.Contact = []string{"mailto:" + email}
-	}
-	account, err := c.Client.NewAccount(ctx, key, request)
-	if err != nil && !request.TermsOfServiceAgreed {
+// told to what, and whoever lacks a binding what it takes.
+func (c *CA) Register(ctx context.Context, key crypto.Signer) (*acme.Account, error) {
+	account, err := c.Client.NewAccount(ctx, key, c.account)
+	switch {
+	case err == nil:
+		return account, nil
+	case errors.Is(err, acme.ErrExternalAccountRequired) && c.account.ExternalAccount == nil:
+		return nil, fmt.Errorf("%w\nthe CA hands out a key ID and a MAC key: add -eab-kid and -eab-hmac-file with them", err)
+	case !c.account.TermsOfServiceAgreed:
 		if dir, dirErr := c.Client.Directory(ctx); dirErr == nil && dir.Meta.TermsOfService != "" {
 			return nil, fmt.Errorf("%w\nread the terms of service at %s, and add -agree if you do", err, dir.Meta.TermsOfService)
 		}
 	}
-	return account, err
+	return nil, err
+}
+
+// ListenHTTP opens the port that the CA asks for http-01, or the address that it
+// is led to.
+func (c *CA) ListenHTTP(ctx context.Context, addr string) (net.Listener, error) {
+	if c.Pebble != nil {
+		return c.Pebble.ListenHTTP()
+	}
+	return listen(ctx, addr, "-http", 80)
+}
+
+// ListenTLS opens the port that the CA asks for tls-alpn-01, or the address that it
+// is led to.
+func (c *CA) ListenTLS(ctx context.Context, addr string) (net.Listener, error) {
+	if c.Pebble != nil {
+		return c.Pebble.ListenTLS()
+	}
+	return listen(ctx, addr, "-https", 443)
+}
+
+func listen(ctx context.Context, addr, name string, port int) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w (choose another address with %s, and have port %d of each name lead to it)", err, name, port)
+	}
+	return listener, nil
 }
