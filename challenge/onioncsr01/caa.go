@@ -31,14 +31,19 @@ const caaLifetime = 4 * time.Hour
 
 // OnionCAA returns a function for CertificateRequest.FinalizeExtra that makes the
 // member onionCAA (RFC 9799 §6.4): the record sets of the hidden services in the
-// order, signed by their keys, and good for four hours. The sets are by address;
-// a service that is not among them has none, and says so. An order without onion
-// names gets no member.
+// order, signed by their keys, and good for four hours. The sets are by [Address],
+// anything else is an error; a service that is not among them has none, and says so.
+// An order without onion names gets no member.
 //
 // The sets should be those that the service's descriptor has, if it has any. A
 // service below which there are other names has one set for all (RFC 9799 §6).
 func (s *Solver) OnionCAA(sets map[string][]caa.Record) func(context.Context, []acme.Identifier) (map[string]any, error) {
 	return func(_ context.Context, ids []acme.Identifier) (map[string]any, error) {
+		for name := range sets { // a set that is left out would be signed as none
+			if _, err := onion.Key(name); err != nil || onion.Address(name) != name {
+				return nil, fmt.Errorf("onioncsr01: CAA records for %.300q, which is no address of a hidden service, as Address returns it", name)
+			}
+		}
 		signed := make(map[string]CAA)
 		for _, id := range ids {
 			address := onion.Address(id.Value)

@@ -301,6 +301,19 @@ func TestOnionCAA(t *testing.T) {
 	})
 }
 
+// A set under what is no address would be left out, and the service say, signed, that
+// it has none.
+func TestOnionCAAOfNoService(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, acmetest.Options{})
+	for _, name := range []string{"www." + f.name, "*." + f.name, strings.ToUpper(f.name), f.name + ".", strings.TrimSuffix(f.name, ".onion"), "example.com"} {
+		members, err := f.solver.OnionCAA(map[string][]caa.Record{name: {{Tag: caa.TagIssue, Value: ";"}}})(t.Context(), acme.DNS(f.name))
+		if err == nil || members != nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v, %v", name, members, err)
+		}
+	}
+}
+
 // Whoever orders for an onion name is told that it will be public.
 func TestWarning(t *testing.T) {
 	conformance.Claim(t, "9799-8.9-02")
