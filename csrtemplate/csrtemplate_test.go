@@ -238,6 +238,7 @@ func TestWildcards(t *testing.T) {
 		{map[string]string{"organization": "O"}, []string{"a.example", "b.example", "c.example", "d.example"}, ""},
 		{map[string]string{"organization": "O", "country": "Canada"}, []string{"a.example", "b.example"}, ""},
 		{map[string]string{"organization": "O", "emailAddress": "u"}, []string{"a.example", "b.example"}, ""},
+		{map[string]string{"organization": "O", "emailAddress": "ü@example.org"}, []string{"a.example", "b.example"}, ""},
 	} {
 		der, err := template.NewCSR(keys()["P-256"], tt.subject)(t.Context(), ids(tt.names...))
 		if tt.want == "" {

@@ -158,6 +158,9 @@ func checkValue(name, value string) error {
 	case name == "country" && (len(value) != 2 || strings.ContainsFunc(value, func(r rune) bool { return !letter(r) })):
 		return fmt.Errorf("country %s is not two letters (RFC 5280 Appendix A)", quoted(value))
 	case name == "emailAddress":
+		if strings.ContainsFunc(value, func(r rune) bool { return r > '~' }) {
+			return fmt.Errorf("emailAddress %s is not ASCII (RFC 5280 Appendix A)", quoted(value))
+		}
 		if _, err := (acme.Identifier{Type: acme.TypeEmail, Value: value}).Normalize(); err != nil {
 			return err
 		}
