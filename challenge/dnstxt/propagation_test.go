@@ -86,6 +86,18 @@ func TestWait(t *testing.T) {
 			},
 		},
 		{
+			name: "a lame server that refers upwards", until: 0,
+			setUp: func(w *world, _ *dnstxt.Propagation) {
+				w.set(w.zones["example.com."], name, "a", "b")
+				w.servers["192.0.2.2:53"] = func(_ string, query []byte) [][]byte {
+					return reply(query, func(_ *dnsmessage.Header, b *dnsmessage.Builder, _ dnsmessage.Question) {
+						_ = b.StartAuthorities()
+						_ = b.NSResource(resource(".", dnsmessage.TypeNS), dnsmessage.NSResource{NS: dnsmessage.MustNewName("a.root-servers.net.")})
+					})
+				}
+			},
+		},
+		{
 			name: "a server without an address", until: 0,
 			setUp: func(w *world, _ *dnstxt.Propagation) {
 				w.set(w.zones["example.com."], name, "a", "b")

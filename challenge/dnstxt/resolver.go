@@ -58,6 +58,9 @@ func (r *Resolver) askAny(ctx context.Context, servers []string, q question) (*a
 		if err == nil && a.code != dnsmessage.RCodeSuccess && a.code != dnsmessage.RCodeNameError {
 			err = fmt.Errorf("%s: it answers %s", server, codeName(a.code))
 		}
+		if err == nil && !q.recursive && a.refersTo() != "" {
+			err = fmt.Errorf("%s: it does not have the zone, and refers to the servers of %s", server, a.refersTo())
+		}
 		if err == nil {
 			return a, nil
 		}

@@ -79,12 +79,28 @@ func (a *answer) zone(name string) string {
 // referral returns the name at which an answer refers to other servers, as those
 // answer that have the zone above it and do not recurse, or "".
 func (a *answer) referral(name string) string {
-	for _, r := range a.authority {
-		if len(a.records) == 0 && r.kind == dnsmessage.TypeNS && r.owner != "." && isWithin(name, r.owner) {
-			return r.owner
-		}
+	if cut := a.refersTo(); cut != "." && isWithin(name, cut) {
+		return cut
 	}
 	return ""
+}
+
+// refersTo returns the zone whose servers an answer refers to instead of saying
+// something, or "" (RFC 2308 §2.2). Some that do not have a zone refer upwards.
+func (a *answer) refersTo() string {
+	zone := ""
+	if a.code != dnsmessage.RCodeSuccess {
+		return ""
+	}
+	for _, r := range a.authority {
+		switch {
+		case len(a.records) > 0 || r.kind == dnsmessage.TypeSOA:
+			return ""
+		case r.kind == dnsmessage.TypeNS:
+			zone = r.owner
+		}
+	}
+	return zone
 }
 
 // An authority is a server that a zone is delegated to.
