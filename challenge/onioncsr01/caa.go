@@ -70,9 +70,9 @@ func (s *Solver) OnionCAA(sets map[string][]caa.Record) func(context.Context, []
 // SignCAA signs a record set with the key of a hidden service. No records are
 // signed as such. The expiry should be at most eight hours away (RFC 9799 §6.4).
 func SignCAA(key crypto.Signer, set []caa.Record, expiry time.Time) (CAA, error) {
-	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok {
-		return CAA{}, fmt.Errorf("onioncsr01: a hidden service has an Ed25519 key, not %T", key.Public())
+	public, err := publicKey(key)
+	if err != nil {
+		return CAA{}, err
 	}
 	c := CAA{Expiry: expiry.Unix()}
 	if c.Expiry < 0 {

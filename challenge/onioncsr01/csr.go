@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/internal/onion"
 )
 
@@ -60,9 +61,9 @@ const applicantNonceSize = 16
 // with the key of the hidden service, signed by it, and with the server's nonce
 // and a fresh one. It is DER-encoded, and of no other use.
 func NewCSR(key crypto.Signer, nonce []byte) ([]byte, error) {
-	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("onioncsr01: a hidden service has an Ed25519 key, not %T", key.Public())
+	public, err := publicKey(key)
+	if err != nil {
+		return nil, err
 	}
 	spki, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -89,6 +90,18 @@ func NewCSR(key crypto.Signer, nonce []byte) ([]byte, error) {
 		Algorithm: pkix.AlgorithmIdentifier{Algorithm: oidEd25519()},
 		Signature: asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)},
 	})
+}
+
+// publicKey returns the public key of a hidden service.
+func publicKey(key crypto.Signer) (ed25519.PublicKey, error) {
+	if key == nil {
+		return nil, fmt.Errorf("onioncsr01: %w", acme.ErrNoKey)
+	}
+	public, ok := key.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("onioncsr01: a hidden service has an Ed25519 key, not %T", key.Public())
+	}
+	return public, nil
 }
 
 // sign signs, and checks what came of it: the signer may be anything.

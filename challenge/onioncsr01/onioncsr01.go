@@ -55,8 +55,8 @@ func (s *Solver) key(name string) crypto.Signer {
 }
 
 func isKey(key crypto.Signer, public ed25519.PublicKey) bool {
-	own, ok := key.Public().(ed25519.PublicKey)
-	return ok && own.Equal(public)
+	own, err := publicKey(key)
+	return err == nil && own.Equal(public)
 }
 
 // Present makes the responses: nothing is provisioned, and there is nothing to

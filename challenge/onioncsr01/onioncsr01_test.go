@@ -204,6 +204,7 @@ func TestKeysThatDoNotSign(t *testing.T) {
 		key  crypto.Signer
 		says string
 	}{
+		{nil, "no key"},
 		{p256, "has an Ed25519 key, not *ecdsa.PublicKey"},
 		{signer{key, true, nil}, "do not verify"},
 		{signer{key, false, errLocked}, "signing with the key of " + onioncsr01.Address(key.Public().(ed25519.PublicKey))},
@@ -219,6 +220,10 @@ func TestKeysThatDoNotSign(t *testing.T) {
 	}
 	if _, err := onioncsr01.NewCSR(signer{key, false, errLocked}, nil); !errors.Is(err, errLocked) {
 		t.Error(err)
+	}
+	solver := onioncsr01.Solver{Keys: []crypto.Signer{nil, p256}} // one that could not be loaded
+	if solver.Supports(challengetest.NewAttempt(acme.OnionCSR01, acme.DNS(onioncsr01.Address(key.Public().(ed25519.PublicKey)))[0], "")) {
+		t.Error("without the key")
 	}
 }
 
