@@ -210,7 +210,7 @@ func TestSignatures(t *testing.T) {
 		}
 		// One signature in 128 has leading zeros, which must stay.
 		k.signer = brokenSigner{Signer: key, sig: []byte{0x30, 7, 2, 1, 5, 2, 2, 1, 7}}
-		short, err := k.signature(nil)
+		short, err := k.SignPayload(nil, k.alg)
 		want := make([]byte, size)
 		want[size/2-1], want[size-2], want[size-1] = 5, 1, 7
 		if err != nil || !bytes.Equal(short, want) {

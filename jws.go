@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha256" // the hashes that algorithm names
@@ -22,11 +21,12 @@ import (
 )
 
 // A signingKey is a caller's key with all that follows from its public half.
-// Any crypto.Signer signs, and nobody looks at private keys.
+// It implements jose.OpaqueSigner, so that any crypto.Signer signs, without
+// anybody looking at private keys.
 type signingKey struct {
 	signer     crypto.Signer
 	rand       io.Reader
-	public     crypto.PublicKey
+	public     jose.JSONWebKey
 	jwk        json.RawMessage // with the required members alone, in order (RFC 7638 §3)
 	alg        jose.SignatureAlgorithm
 	hash       crypto.Hash
@@ -40,8 +40,8 @@ func newSigningKey(key crypto.Signer) (*signingKey, error) {
 	if v := reflect.ValueOf(key); key == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, ErrNoKey
 	}
+	k := &signingKey{signer: key, rand: rand.Reader}
 	pub := key.Public()
-	k := &signingKey{signer: key, rand: rand.Reader, public: pub}
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
 		if pub.N == nil || pub.N.BitLen() < 2048 {
@@ -57,13 +57,13 @@ func newSigningKey(key crypto.Signer) (*signingKey, error) {
 	default:
 		return nil, fmt.Errorf("%w (not %T)", ErrUnsupportedKey, pub)
 	}
-	jwk := jose.JSONWebKey{Key: pub}
-	sum, err := jwk.Thumbprint(crypto.SHA256)
+	k.public = jose.JSONWebKey{Key: pub}
+	sum, err := k.public.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupportedKey, err)
 	}
 	k.thumbprint = base64url(sum)
-	k.jwk, err = canonical(jwk)
+	k.jwk, err = canonical(k.public)
 	return k, err
 }
 
@@ -92,10 +92,16 @@ func ecdsaAlgorithm(c elliptic.Curve) (jose.SignatureAlgorithm, crypto.Hash, int
 	return "", 0, 0
 }
 
-// signature signs, in the form that JWS wants. It goes through SignMessage, which
-// lets a key store hash by itself, as Ed25519 there needs.
-func (k *signingKey) signature(input []byte) ([]byte, error) {
-	sig, err := crypto.SignMessage(k.signer, k.rand, input, k.hash)
+// Public returns the public key.
+func (k *signingKey) Public() *jose.JSONWebKey { return &k.public }
+
+// Algs returns the one algorithm that the key is used with.
+func (k *signingKey) Algs() []jose.SignatureAlgorithm { return []jose.SignatureAlgorithm{k.alg} }
+
+// SignPayload signs, in the form that JWS wants. It goes through SignMessage,
+// which lets a key store hash by itself, as Ed25519 there needs.
+func (k *signingKey) SignPayload(payload []byte, _ jose.SignatureAlgorithm) ([]byte, error) {
+	sig, err := crypto.SignMessage(k.signer, k.rand, payload, k.hash)
 	if err != nil || k.size == 0 {
 		return sig, err
 	}
@@ -113,53 +119,45 @@ func (k *signingKey) signature(input []byte) ([]byte, error) {
 	return out, nil
 }
 
-// A protectedHeader has the members of §6.2, and no others.
-type protectedHeader struct {
-	Algorithm jose.SignatureAlgorithm `json:"alg"`
-	JWK       json.RawMessage         `json:"jwk,omitempty"`
-	KeyID     string                  `json:"kid,omitempty"`
-	Nonce     string                  `json:"nonce,omitempty"`
-	URL       string                  `json:"url"`
-}
-
 // sign makes the body of a request: a flattened JWS with alg, nonce, url and
 // either kid or jwk (§6.2). The inner JWS of a key change has no nonce.
 func (k *signingKey) sign(payload []byte, url, nonce, kid string) ([]byte, error) {
-	header := protectedHeader{Algorithm: k.alg, KeyID: kid, Nonce: nonce, URL: url}
-	if kid == "" {
-		header.JWK = k.jwk
+	headers := map[jose.HeaderKey]any{"url": url}
+	if nonce != "" {
+		headers["nonce"] = nonce
 	}
-	jws, err := seal(header, payload, k.signature)
+	if kid != "" {
+		headers["kid"] = kid
+	} else {
+		headers["jwk"] = k.jwk
+	}
+	jws, err := seal(jose.SigningKey{Algorithm: k.alg, Key: k}, payload, headers)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 	return jws, nil
 }
 
-// seal makes a JWS in the flattened serialization (RFC 7515 §5.1, §7.2.2). A
-// POST-as-GET has an empty payload (§6.3).
-func seal(header protectedHeader, payload []byte, sign func(input []byte) ([]byte, error)) ([]byte, error) {
-	data, err := json.Marshal(header)
+func seal(key jose.SigningKey, payload []byte, headers map[jose.HeaderKey]any) ([]byte, error) {
+	signer, err := jose.NewSigner(key, &jose.SignerOptions{ExtraHeaders: headers})
 	if err != nil {
 		return nil, err
 	}
-	protected, content := base64url(data), base64url(payload)
-	signature, err := sign([]byte(protected + "." + content))
+	if payload == nil {
+		payload = []byte{} // go-jose leaves a nil payload out; POST-as-GET has an empty one (§6.3)
+	}
+	jws, err := signer.Sign(payload)
 	if err != nil {
 		return nil, err
 	}
-	return []byte(`{"payload":"` + content + `","protected":"` + protected + `","signature":"` + base64url(signature) + `"}`), nil
+	return []byte(jws.FullSerialize()), nil
 }
 
 // bind makes the JWS that binds the key to an account outside of ACME (§7.3.4).
 func (k *signingKey) bind(e *ExternalAccount, url string) (json.RawMessage, error) {
-	hashes := map[string]crypto.Hash{"HS256": crypto.SHA256, "HS384": crypto.SHA384, "HS512": crypto.SHA512}
-	header := protectedHeader{Algorithm: jose.SignatureAlgorithm(e.algorithm()), KeyID: e.KeyID, URL: url}
-	return seal(header, k.jwk, func(input []byte) ([]byte, error) {
-		mac := hmac.New(hashes[e.algorithm()].New, e.MACKey)
-		mac.Write(input)
-		return mac.Sum(nil), nil
-	})
+	alg := jose.SignatureAlgorithm(e.algorithm())
+	headers := map[jose.HeaderKey]any{"url": url, "kid": e.KeyID}
+	return seal(jose.SigningKey{Algorithm: alg, Key: e.MACKey}, k.jwk, headers)
 }
 
 // changeFrom makes the inner JWS by which the new key k takes over an account
@@ -177,6 +175,6 @@ func (k *signingKey) changeFrom(old *signingKey, account, url string) (json.RawM
 
 // isKey reports whether pub is the public half of k.
 func (k *signingKey) isKey(pub crypto.PublicKey) bool {
-	own, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	own, ok := k.public.Key.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && own.Equal(pub)
 }

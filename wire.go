@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // The wire is read leniently where nothing depends on a member: what is
@@ -23,24 +22,20 @@ func optional[T any](raw json.RawMessage, v *T) {
 	}
 }
 
-// str reads a JSON string; anything else is "".
-func str(raw json.RawMessage) (s string) {
-	if last := len(raw) - 1; last > 0 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
-		return string(raw[1:last]) // as nearly all are
-	}
-	optional(raw, &s)
-	return s
-}
-
 // text reads a JSON string and shortens it; anything else is "".
-func text(raw json.RawMessage) string { return shorten(str(raw), maxProblemText) }
+func text(raw json.RawMessage) string {
+	var s string
+	optional(raw, &s)
+	return shorten(s, maxProblemText)
+}
 
 // link reads a URL. One that is too long is none.
 func link(raw json.RawMessage) string {
-	if s := str(raw); len(s) <= maxProblemText {
-		return s
+	var s string
+	if optional(raw, &s); len(s) > maxProblemText {
+		return ""
 	}
-	return ""
+	return s
 }
 
 // date reads an RFC 3339 time; anything else is the zero time.
