@@ -11,6 +11,7 @@
 // With flags it uses a token that there is, makes the keys in it that are not
 // there yet, and goes to a real CA:
 //
+//	softhsm2-util --init-token --free --label acme   # asks for the PINs, of which the user's goes into the file pin
 //	GOWORK=off go run . -module /usr/lib/softhsm/libsofthsm2.so -token acme -pin-file pin \
 //	    -directory https://acme-staging-v02.api.letsencrypt.org/directory \
 //	    -agree -email admin@example.com -domain example.com -http :80 -out certs

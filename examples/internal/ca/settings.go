@@ -24,16 +24,31 @@ type Settings struct {
 	agree                              bool
 }
 
-// Parse reads the flags of all examples and those that flags has already. The
-// names are those to show something with, where the user names none.
+// Parse reads the flags of all examples that get certificates, and those that
+// flags has already. The names are those to show something with, where the user
+// names none.
 func (s *Settings) Parse(flags *flag.FlagSet, args []string, names ...string) error {
 	var domains []string
-	flags.StringVar(&s.Directory, "directory", "", "`URL` of the CA's directory; none: a Pebble in this process")
-	flags.StringVar(&s.roots, "roots", "", "PEM `file` with roots to trust for a CA of one's own; none: the system's")
 	flags.Func("domain", "`name` or IP address for the certificate, may be repeated", func(v string) error {
 		domains = append(domains, v)
 		return nil
 	})
+	if err := s.ParseAccount(flags, args); err != nil {
+		return err
+	}
+	if len(domains) == 0 {
+		if s.Directory != "" {
+			return errors.New("-directory needs at least one -domain")
+		}
+		domains = names
+	}
+	return s.identify(domains)
+}
+
+// ParseAccount reads the flags of all examples, and those that flags has already.
+func (s *Settings) ParseAccount(flags *flag.FlagSet, args []string) error {
+	flags.StringVar(&s.Directory, "directory", "", "`URL` of the CA's directory; none: a Pebble in this process")
+	flags.StringVar(&s.roots, "roots", "", "PEM `file` with roots to trust for a CA of one's own; none: the system's")
 	flags.StringVar(&s.email, "email", "", "`address` at which the CA can reach you")
 	flags.BoolVar(&s.agree, "agree", false, "agree to the CA's terms of service")
 	flags.StringVar(&s.macKeyID, "eab-kid", "", "`ID` of the external account binding that the CA has given you")
@@ -45,26 +60,18 @@ func (s *Settings) Parse(flags *flag.FlagSet, args []string, names ...string) er
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if err := s.check(flags, domains); err != nil {
-		return err
-	}
 	if s.Directory != "" && s.Files.Folder == "" {
 		s.Files.Folder = "acme-data"
 	}
-	if len(domains) == 0 {
-		domains = names
-	}
-	return s.identify(domains)
+	return s.check(flags)
 }
 
 // check finds flags that do not go together.
-func (s *Settings) check(flags *flag.FlagSet, domains []string) (err error) {
-	switch {
-	case s.Directory != "" && len(domains) == 0:
-		return errors.New("-directory needs at least one -domain")
-	case (s.macKeyID == "") != (s.macKeyFile == ""):
+func (s *Settings) check(flags *flag.FlagSet) (err error) {
+	if (s.macKeyID == "") != (s.macKeyFile == "") {
 		return errors.New("-eab-kid and -eab-hmac-file need each other")
-	case s.Directory != "":
+	}
+	if s.Directory != "" {
 		return nil
 	}
 	flags.Visit(func(f *flag.Flag) {
