@@ -2,16 +2,25 @@ package acme_test
 
 import (
 	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
+	"github.com/seed-aa0b9f56/acme/caa"
+	"github.com/seed-aa0b9f56/acme/challenge/bpnodeid00"
+	"github.com/seed-aa0b9f56/acme/challenge/deviceattest01"
+	"github.com/seed-aa0b9f56/acme/challenge/onioncsr01"
+	"github.com/seed-aa0b9f56/acme/challenge/tkauth01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
@@ -172,6 +181,85 @@ func TestGoldenExtensions(t *testing.T) {
 		o := f.series("a.example.org")
 		_, err = f.account.CancelOrder(ctx, o)
 		check("cancelOrder", acmetest.KindOrder, err)
+	})
+}
+
+// The payloads by which challenges are answered, and of a request to finalize with a
+// member of an extension.
+func TestGoldenChallenges(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), ed25519.SeedSize))
+		service := onioncsr01.Address(key.Public().(ed25519.PublicKey))
+		f := newFixture(t, acmetest.Options{
+			ChallengeTypes:  []string{"http-01", "tls-alpn-01", "dns-01", "dns-account-01", "dns-persist-01", "email-reply-00", "tkauth-01", "bp-nodeid-00", "device-attest-01", "onion-csr-01"},
+			IdentifierTypes: []string{"email", "TNAuthList", "bundleEID", "permanent-identifier"},
+			Validate:        func(context.Context, acmetest.Validation) error { return nil },
+		})
+		name := acme.DNS("a.example")[0]
+		device := acme.Identifier{Type: acme.TypePermanentIdentifier, Value: "SN-1234"}
+		for _, tt := range []struct {
+			file     string
+			typ      acme.ChallengeType
+			id       acme.Identifier
+			response any
+		}{
+			{"http-01", acme.HTTP01, name, nil},
+			{"tls-alpn-01", acme.TLSALPN01, name, nil},
+			{"dns-01", acme.DNS01, name, nil},
+			{"dns-account-01", acme.DNSAccount01, name, nil},
+			{"dns-persist-01", acme.DNSPersist01, name, nil},
+			{"email-reply-00", acme.EmailReply00, acme.Identifier{Type: acme.TypeEmail, Value: "user@example.org"}, nil},
+			{"tkauth-01", acme.TKAuth01, acme.Identifier{Type: acme.TypeTNAuthList, Value: "MAigBhYENzA5Sg"}, tkauth01.Response{TKAuth: "e30.e30.AA"}},
+			{"bp-nodeid-00", acme.BPNodeID00, acme.Identifier{Type: acme.TypeBundleEID, Value: "dtn://example/"}, bpnodeid00.Response{RTT: 1.5}},
+			{"bp-nodeid-00-unknownRTT", acme.BPNodeID00, acme.Identifier{Type: acme.TypeBundleEID, Value: "dtn://example/"}, bpnodeid00.Response{}},
+			{"device-attest-01", acme.DeviceAttest01, device, deviceattest01.Response{AttObj: "oA"}},
+			{"device-attest-01-error", acme.DeviceAttest01, device, deviceattest01.Response{Error: "no key"}},
+			{"onion-csr-01", acme.OnionCSR01, acme.DNS(service)[0], nil}, // see below
+		} {
+			o, err := f.account.NewOrder(t.Context(), acme.OrderRequest{Identifiers: []acme.Identifier{tt.id}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			z, err := f.account.Authorization(t.Context(), o.AuthorizationURLs[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(z.Challenges, func(c *acme.Challenge) bool { return c.Type == tt.typ })
+			if i < 0 {
+				t.Fatalf("%s: %+v", tt.file, z)
+			}
+			if tt.typ == acme.OnionCSR01 {
+				a := &acme.Attempt{Identifier: tt.id, Challenge: z.Challenges[i]}
+				if _, err := (&onioncsr01.Solver{Keys: []crypto.Signer{key}}).Present(t.Context(), []*acme.Attempt{a}); err != nil {
+					t.Fatal(err)
+				}
+				tt.response = a.Response
+			}
+			f.ca.Reset()
+			if _, err := f.account.RespondChallenge(t.Context(), z.Challenges[i].URL, tt.response); err != nil {
+				t.Fatal(err)
+			}
+			checkGolden(t, "challenge-"+tt.file, f.ca.Requests()[0], "csr")
+			if tt.typ != acme.OnionCSR01 {
+				continue
+			}
+			csr, err := acme.NewCSR(f.certKey)(t.Context(), o.Identifiers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			members, err := (&onioncsr01.Solver{Keys: []crypto.Signer{key}}).OnionCAA(map[string][]caa.Record{service: nil})(t.Context(), o.Identifiers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o, err = f.account.Order(t.Context(), o.URL); err != nil {
+				t.Fatal(err)
+			}
+			f.ca.Reset()
+			if _, err := f.account.FinalizeOrder(t.Context(), o, csr, members); err != nil {
+				t.Fatal(err)
+			}
+			checkGolden(t, "finalize-onionCAA", f.ca.Requests()[0], "csr")
+		}
 	})
 }
 

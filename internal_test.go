@@ -32,17 +32,22 @@ import (
 // passTime lets synthetic time pass.
 func passTime(d time.Duration) { <-time.After(d) }
 
-// vectors reads testdata/vectors/name.json.
-func vectors[T any](t *testing.T, name string) []T {
+// vectorObject reads testdata/vectors/name.json.
+func vectorObject[T any](t *testing.T, name string) (v T) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "vectors", name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var v []T
 	if err := json.Unmarshal(data, &v); err != nil {
 		t.Fatal(err)
 	}
+	return v
+}
+
+func vectors[T any](t *testing.T, name string) []T {
+	t.Helper()
+	v := vectorObject[[]T](t, name)
 	if len(v) == 0 {
 		t.Fatal("no vectors")
 	}

@@ -3,7 +3,9 @@ package acmetest_test
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -79,33 +81,61 @@ func TestExtensionViolations(t *testing.T) {
 // The dates of RFC 8739 §3.5.1, as a CA that follows it issues them.
 func TestSeriesOfTheRFC(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		date := func(day int) time.Time { return time.Date(2019, 1, day, 0, 0, 0, 0, time.UTC) }
-		pause(t, time.Until(date(9)))
-		s, c := setup(t, acmetest.Options{PreValidated: true, AutoRenewal: &acmetest.AutoRenewal{AllowCertificateGet: true}})
-		order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), m{"identifiers": identifiers("a.example"), "auto-renewal": m{
-			"start-date": date(10), "end-date": date(20), "lifetime": 345600, "lifetime-adjust": 259200, "allow-certificate-get": true,
-		}})
-		done := c.finished(t, order, "a.example")
-		if done.str("certificate") != "" || done.str("star-certificate") == "" || done.str("status") != "valid" {
-			t.Fatalf("got %s", done.body)
+	data, err := os.ReadFile("../testdata/vectors/schedules.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Name                     string
+		StartDate, EndDate       time.Time
+		Lifetime, LifetimeAdjust int64
+		ServerFraction           float64
+		Certificates             []struct{ NotBefore, NotAfter time.Time }
+	}
+	if err := json.Unmarshal(data, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatalf("%d vectors, %v", len(vectors), err)
+	}
+	for _, v := range vectors {
+		if v.ServerFraction != 0.5 || len(v.Certificates) == 0 {
+			t.Fatalf("%+v: half of the lifetime is what this CA pads with", v)
 		}
-		for _, want := range [][3]int{{10, 10, 14}, {11, 11, 18}, {14, 11, 18}, {15, 15, 20}, {19, 15, 20}} { // now, notBefore, notAfter
-			pause(t, time.Until(date(want[0])))
-			res := c.get(t, done.str("star-certificate"))
-			chain, err := parseChain(res.body)
-			if err != nil || !chain[0].NotBefore.Equal(date(want[1])) || !chain[0].NotAfter.Equal(date(want[2])) || res.header.Get("Cert-Not-After") != date(want[2]).Format(http.TimeFormat) {
-				t.Errorf("on %v: %v to %v, %v, %v", date(want[0]), chain[0].NotBefore, chain[0].NotAfter, res.header, err)
+		synctest.Test(t, func(t *testing.T) {
+			pause(t, time.Until(v.StartDate.Add(-time.Hour)))
+			s, c := setup(t, acmetest.Options{PreValidated: true, AutoRenewal: &acmetest.AutoRenewal{AllowCertificateGet: true}})
+			order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), m{"identifiers": identifiers("a.example"), "auto-renewal": m{
+				"start-date": v.StartDate, "end-date": v.EndDate, "lifetime": v.Lifetime, "lifetime-adjust": v.LifetimeAdjust, "allow-certificate-get": true,
+			}})
+			done := c.finished(t, order, "a.example")
+			star := done.str("star-certificate")
+			if done.str("certificate") != "" || star == "" || done.str("status") != "valid" {
+				t.Fatalf("got %s", done.body)
 			}
-		}
-		if len(s.Issued()) != 3 {
-			t.Errorf("%d certificates", len(s.Issued()))
-		}
-		pause(t, time.Until(date(20)))
-		if res := c.get(t, done.str("star-certificate")); res.status != http.StatusForbidden || res.problem() != "autoRenewalExpired" {
-			t.Errorf("got %d %s", res.status, res.body)
-		}
-	})
+			// Each is there from its notBefore on, and no earlier.
+			for i, want := range v.Certificates {
+				at := []time.Time{want.NotBefore, v.EndDate}
+				if i+1 < len(v.Certificates) {
+					at[1] = v.Certificates[i+1].NotBefore
+				}
+				at[1] = at[1].Add(-time.Second)
+				for _, now := range at {
+					pause(t, time.Until(now))
+					res := c.get(t, star)
+					chain, err := parseChain(res.body)
+					if err != nil || !chain[0].NotBefore.Equal(want.NotBefore) || !chain[0].NotAfter.Equal(want.NotAfter) ||
+						res.header.Get("Cert-Not-Before") != want.NotBefore.Format(http.TimeFormat) || res.header.Get("Cert-Not-After") != want.NotAfter.Format(http.TimeFormat) {
+						t.Errorf("at %v: %v to %v, %v, %v", now, chain[0].NotBefore, chain[0].NotAfter, res.header, err)
+					}
+				}
+			}
+			if len(s.Issued()) != len(v.Certificates) {
+				t.Errorf("%d certificates", len(s.Issued()))
+			}
+			pause(t, time.Until(v.EndDate))
+			if res := c.get(t, star); res.status != http.StatusForbidden || res.problem() != "autoRenewalExpired" {
+				t.Errorf("got %d %s", res.status, res.body)
+			}
+		})
+	}
 }
 
 // Who may have a certificate without an account, and what a cancellation does.

@@ -37,6 +37,7 @@ func vectors(t *testing.T) (v struct {
 		Records   *string `json:"caa"`
 		Signed    string
 		Signature string
+		Printed   string // in the RFC, after the signature was made
 	}
 }) {
 	t.Helper()
@@ -236,6 +237,10 @@ func TestCAAVector(t *testing.T) {
 		set, err := c.Verify(v.Address)
 		if err != nil {
 			t.Fatal(err)
+		}
+		printed := onioncsr01.CAA{Records: &v.Printed, Expiry: v.Expiry, Signature: v.Signature}
+		if _, err := printed.Verify(v.Address); err == nil || v.Printed == "" {
+			t.Errorf("%q verifies", v.Printed)
 		}
 		want := []caa.Record{
 			{Flags: caa.FlagCritical, Tag: caa.TagIssue, Value: "test.acmeforonions.org; validationmethods=onion-csr-01"},

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +66,30 @@ func TestCertificate(t *testing.T) {
 		a := attempt(v.Value, token)
 		digest := a.KeyAuthorization.Digest()
 		checkVector(t, v, token, string(a.KeyAuthorization), append([]byte{4, 32}, digest[:]...))
+	}
+}
+
+// What a handshake and its certificate are known by (RFC 8737 §3, §6).
+func TestVectorConstants(t *testing.T) {
+	t.Parallel()
+	for _, v := range vectors[struct {
+		Protocol, ProtocolOctets, Extension, ValuePrefix string
+		Critical                                         bool
+	}](t, "tlsalpn") {
+		var solver tlsalpn01.Solver
+		a := attempt("a.example", token)
+		present(t, &solver, a)
+		state, err := handshake(t.Context(), solver.Wrap(nil), hello("a.example"))
+		if err != nil || state.NegotiatedProtocol != v.Protocol || tlsalpn01.Proto != v.Protocol || hex.EncodeToString([]byte(v.Protocol)) != v.ProtocolOctets {
+			t.Fatalf("%+v: protocol %q, %v", v, state.NegotiatedProtocol, err)
+		}
+		digest := a.KeyAuthorization.Digest()
+		found := slices.ContainsFunc(state.PeerCertificates[0].Extensions, func(e pkix.Extension) bool {
+			return e.Id.String() == v.Extension && e.Critical == v.Critical && hex.EncodeToString(e.Value) == v.ValuePrefix+hex.EncodeToString(digest[:])
+		})
+		if !found {
+			t.Errorf("%+v: %v", v, state.PeerCertificates[0].Extensions)
+		}
 	}
 }
 

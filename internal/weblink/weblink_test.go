@@ -1,7 +1,9 @@
 package weblink_test
 
 import (
+	"encoding/json"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +52,34 @@ func TestFind(t *testing.T) {
 				t.Errorf("Find(%q) = %q, want %q", tt.values, got, tt.want)
 			}
 		})
+	}
+}
+
+// The examples of RFC 8288 §3.5, and one of RFC 8555 §7.1.2.1.
+func TestVectorLinks(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../testdata/vectors/links.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Fields  []string
+		Base    string
+		Targets map[string][]string
+	}
+	if err := json.Unmarshal(data, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatalf("%d vectors, %v", len(vectors), err)
+	}
+	for _, v := range vectors {
+		base, err := url.Parse(v.Base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rel, want := range v.Targets {
+			if got := weblink.Find(v.Fields, rel, base, 10); !slices.Equal(got, want) {
+				t.Errorf("%q, %s: %q, want %q", v.Fields, rel, got, want)
+			}
+		}
 	}
 }
 
