@@ -2,6 +2,8 @@ package acme
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
 	"math"
 	"strings"
 	"testing"
@@ -14,10 +16,14 @@ import (
 func FuzzDirectory(f *testing.F) {
 	f.Add([]byte(`{"newNonce":"https://ca.test/n","newAccount":"/a","meta":{"caaIdentities":["ca.test"],"profiles":{"p":""},"externalAccountRequired":true}}`))
 	f.Add([]byte(`{"meta":[1],"newOrder":5,"keyChange":null}`))
+	f.Add([]byte(`{"meta":{"auto-renewal":{"min-lifetime":86400,"max-duration":1e99,"allow-certificate-get":true},"delegation-enabled":true,"subdomainAuthAllowed":1,"onionCAARequired":null}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var d Directory
 		if d.decode(data) != nil {
 			return
+		}
+		if r := d.Meta.AutoRenewal; r != nil && (r.MinLifetime < 0 || r.MaxDuration < 0) {
+			t.Errorf("negative: %+v", r)
 		}
 		if len(d.NewOrderURL) > 8<<10 || len(d.Meta.TermsOfService) > 8<<10 {
 			t.Error("a member is not bounded")
@@ -28,10 +34,16 @@ func FuzzDirectory(f *testing.F) {
 func FuzzOrder(f *testing.F) {
 	f.Add([]byte(`{"status":"valid","expires":"2016-01-20T14:09:07.99Z","identifiers":[{"type":"dns","value":"a"}],"authorizations":["/1"],"error":{"type":"caa"}}`))
 	f.Add([]byte(`{"status":5,"expires":"","authorizations":null,"error":{}}`))
+	f.Add([]byte(`{"status":"invalid","auto-renewal":{"end-date":"2030-01-02T04:00:00Z","lifetime":-1,"lifetime-adjust":9223372036854775807},"star-certificate":"/c","delegation":"\n"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var o Order
 		if o.decode(data) != nil {
 			return
+		}
+		if r := o.AutoRenewal; r != nil {
+			if next := r.NextAt(time.Now()); r.Lifetime < 0 || r.LifetimeAdjust < 0 || next.After(time.Now()) {
+				t.Errorf("%+v: the next one at %v", r, next)
+			}
 		}
 		text := (&OrderError{Order: &o}).Error()
 		if strings.ContainsAny(text, "\n\r\x1b\x00") {
@@ -71,6 +83,39 @@ func FuzzAccount(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		var i AccountInfo
 		_ = i.decode(data) // no panic is all
+	})
+}
+
+func FuzzDelegation(f *testing.F) {
+	f.Add([]byte(`{"csr-template":{},"cname-map":{"a.":"b."}}`))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		var d Delegation
+		_ = d.decode(data) // no panic is all
+	})
+}
+
+// What is in a certificate comes from the server, too.
+func FuzzExtensionIdentifiers(f *testing.F) {
+	for _, seed := range []string{"301ea01c06082b0601050507080ba010160e64746e3a2f2f6578616d706c652f", "3022a02006082b06010505070804a014301206092b0601040181fd5901040548572d3737", "3004a0020600"} {
+		der, err := hex.DecodeString(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(der)
+	}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		for _, id := range extensionIdentifiers([]pkix.Extension{{Id: objectID(oidSubjectAltName), Value: der}}) {
+			if id.Type == "" {
+				t.Errorf("%x: %+v", der, id)
+			}
+			n, err := id.normalize()
+			if err != nil {
+				continue
+			}
+			if again, err := n.normalize(); err != nil || again != n {
+				t.Errorf("%q became %q, %v", n.Value, again.Value, err)
+			}
+		}
 	})
 }
 

@@ -1,0 +1,41 @@
+package tkauth01_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
+	"github.com/seed-aa0b9f56/acme/challenge/tkauth01"
+)
+
+// FuzzChallenge: a token is asked for with what the challenge says of the authority,
+// and only there where it is an https URL.
+func FuzzChallenge(f *testing.F) {
+	f.Add([]byte(`{"type":"tkauth-01","tkauth-type":"atc","token-authority":"https://authority.example/"}`))
+	f.Add([]byte(`{"tkauth-type":"atc","token-authority":"http://169.254.169.254/"}`))
+	f.Add([]byte(`{"tkauth-type":5}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a := challengetest.NewAttempt(acme.TKAuth01, numbers(), "IlirfxKKXAsHtmzK29Pj8A")
+		a.Challenge.Raw = data
+		stop := errors.New("stop")
+		authority := &tkauth01.Authority{Locate: func(url string) (string, error) {
+			if !strings.Contains(string(data), "token-authority") && url != "" {
+				t.Errorf("asked for %q", url)
+			}
+			return "", stop
+		}}
+		solver := &tkauth01.Solver{Token: func(ctx context.Context, r tkauth01.Request) (string, error) {
+			if r.Identifier != numbers() || r.Fingerprint == "" {
+				t.Errorf("%+v", r)
+			}
+			return authority.Token(ctx, r)
+		}}
+		supports := solver.Supports(a)
+		if _, err := solver.Present(t.Context(), []*acme.Attempt{a}); err == nil || a.Response != nil || errors.Is(err, stop) && !supports {
+			t.Errorf("%v, %v", a.Response, err)
+		}
+	})
+}
