@@ -171,7 +171,7 @@ func normalizeEmail(address string) (string, error) {
 		return "", fmt.Errorf("a mail address has no wildcard (RFC 8823 §3)")
 	case !utf8.ValidString(address):
 		return "", fmt.Errorf("it is not UTF-8")
-	case at <= 0, strings.ContainsFunc(address, odd), strings.HasPrefix(strings.ToLower(address), "mailto:"):
+	case at <= 0, strings.Contains(address[:at], "@") && address[0] != '"', strings.ContainsFunc(address, odd), strings.HasPrefix(strings.ToLower(address), "mailto:"):
 		return "", fmt.Errorf("no mail address: want local@domain alone (RFC 8823 §3)")
 	}
 	domain, err := normalizeName(address[at+1:])

@@ -85,6 +85,7 @@ func TestIdentifierValues(t *testing.T) {
 			{acme.TypeEmail, "user@*.example.org", "RFC 8823 §3"},
 			{acme.TypeEmail, "example.org", "RFC 8823 §3"},
 			{acme.TypeEmail, "@example.org", "RFC 8823 §3"},
+			{acme.TypeEmail, "user@example.org@example.org", "RFC 8823 §3"},
 			{acme.TypeEmail, "mailto:user@example.org", "RFC 8823 §3"},
 			{acme.TypeEmail, "User <user@example.org>", "RFC 8823 §3"},
 			{acme.TypeEmail, "user@example.org\r\n", "RFC 8823 §3"},
