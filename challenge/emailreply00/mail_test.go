@@ -183,6 +183,11 @@ func TestParseMessage(t *testing.T) {
 	if _, err := emailreply00.ParseMessage([]byte("Subject: hello\r\n\r\n")); !errors.Is(err, emailreply00.ErrNoChallenge) || !strings.Contains(err.Error(), "no challenge mail") {
 		t.Errorf("%v", err)
 	}
+	for _, quoted := range []string{`"a@example.net"@example.org`, `"a,b"@example.org`, `"a b"@example.org`, `"a\"b"@example.org`} { // what is within the marks is another address
+		if m, err := emailreply00.ParseMessage(message("ca@example.org", address, part1, "To:", "Reply-To: "+quoted+"\r\nTo:")); err == nil {
+			t.Errorf("%s is %q", quoted, m.ReplyTo)
+		}
+	}
 	if _, err := emailreply00.ParseMessage(message("", address, part1)); err == nil || errors.Is(err, emailreply00.ErrNoChallenge) {
 		t.Errorf("%v", err)
 	}

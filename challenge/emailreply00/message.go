@@ -172,7 +172,8 @@ func addresses(field string) ([]string, error) {
 	}
 	var out []string
 	for _, a := range list {
-		if !isAddress(a.Address) { // quoted local parts too: nobody has one
+		bare := "<" + a.Address + ">" // less its quotation marks, if it has any: another address then, but nobody has one
+		if !isAddress(a.Address) || (&mail.Address{Address: a.Address}).String() != bare {
 			return nil, errors.New("no address")
 		}
 		out = append(out, a.Address)
