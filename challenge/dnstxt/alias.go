@@ -3,8 +3,8 @@ package dnstxt
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -18,14 +18,23 @@ import (
 //		"_acme-challenge.example.com": "example-com.acme.example.net",
 //	})
 //
-// Nothing is looked up: whether the CNAME record is there shows when the record
-// is looked for, by [Propagation] or by the server.
+// Names are in A-labels, as those of records are; with one that is not, the function
+// fails. Nothing is looked up: whether the CNAME record is there shows when the
+// record is looked for, by [Propagation] or by the server.
 func Aliases(targets map[string]string) func(ctx context.Context, name string) (string, error) {
 	known := make(map[string]string, len(targets))
+	var invalid error
 	for name, target := range targets {
-		known[strings.ToLower(strings.TrimSuffix(name, "."))+"."] = target
+		name, err := CanonicalName(name)
+		if err != nil {
+			invalid = errors.Join(invalid, fmt.Errorf("aliases: %w", err))
+		}
+		known[name] = target
 	}
 	return func(_ context.Context, name string) (string, error) {
+		if invalid != nil {
+			return "", invalid
+		}
 		name, err := CanonicalName(name)
 		if err != nil {
 			return "", err

@@ -196,6 +196,11 @@ func TestAliases(t *testing.T) {
 			t.Errorf("%s: %q, %v", tt.name, got, err)
 		}
 	}
+	// One that no record can have would never be found, in silence.
+	odd := dnstxt.Aliases(map[string]string{"_acme-challenge.bücher.example": "a.example.net", "_acme-challenge.example.com": "b.example.net"})
+	if got, err := odd(t.Context(), "_acme-challenge.example.com."); got != "" || !errors.Is(err, dnstxt.ErrInvalidName) || !strings.Contains(err.Error(), "bücher") {
+		t.Errorf("%q, %v", got, err)
+	}
 }
 
 // TestHostileServers: what a server sends costs bounded time, and an error that
