@@ -176,7 +176,7 @@ func TestCSRCheck(t *testing.T) {
 
 func TestNewCSR(t *testing.T) {
 	t.Parallel()
-	for name, key := range accountKeys(t) {
+	for name, key := range accountKeys() {
 		der, err := acme.NewCSR(key)(t.Context(), append(acme.DNS("Bücher.example", "*.a.example"), acme.IP(addr("::1"))...))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -46,7 +46,7 @@ func TestPreferredChain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				f := newFixture(t, acmetest.Options{AlternateChains: 2})
+				f := newFixture(t, acmetest.Options{PreValidated: true, AlternateChains: 2})
 				f.fault(acmetest.FaultSequence(acmetest.KindCertificate, acmetest.Fault{}, tt.fault))
 				req := f.request("a.example.com")
 				req.Chain = tt.choose(f.ca)

@@ -391,7 +391,7 @@ func TestOrderThatChangesIsInvalid(t *testing.T) {
 			}
 			t.Run(name+" "+status, func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
-					f := newFixture(t, acmetest.Options{ValidationTime: 50 * time.Millisecond, IssuanceTime: 50 * time.Millisecond})
+					f := newFixture(t, acmetest.Options{ValidationTime: 10 * time.Millisecond, IssuanceTime: 10 * time.Millisecond})
 					f.edits(func(m map[string]any) {
 						if m["status"] == status {
 							tt.edit(m)
@@ -864,7 +864,7 @@ func TestTermsHaveChanged(t *testing.T) {
 func TestExternalAccountBinding(t *testing.T) {
 	conformance.Claim(t, "8555-7.3.4-01", "8555-7.3.4-02", "8555-7.3.4-03", "8555-7.3.4-04", "8555-7.3.4-05", "8555-7.3.4-06", "8555-7.3.4-08")
 	t.Parallel()
-	keys := accountKeys(t)
+	keys := accountKeys()
 	for alg, key := range map[string]crypto.Signer{"HS256": keys["ES256"], "HS384": keys["RS256"], "HS512": keys["EdDSA"]} {
 		for _, kid := range []string{"kid-1", `a/b+c==`, `"<&>\' ~` + "`", strings.Repeat("x", 300), "12345"} {
 			t.Run(fmt.Sprintf("%s %.10s", alg, kid), func(t *testing.T) {
@@ -930,7 +930,7 @@ func TestUnverifiedBindingIsNotReflected(t *testing.T) {
 func TestKeyChangeRequest(t *testing.T) {
 	conformance.Claim(t, "8555-7.3.5-01", "8555-7.3.5-02", "8555-7.3.5-03", "8555-7.3.5-04", "8555-7.3.5-05", "8555-7.3.5-06", "8555-7.3.5-07", "8555-7.3.5-08")
 	t.Parallel()
-	for name, key := range accountKeys(t) {
+	for name, key := range accountKeys() {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{})

@@ -9,8 +9,8 @@ import (
 )
 
 // Each block of Go in README.md and in docs/ is part of a file that is compiled,
-// but for the space in front of lines: of an example, or of a file named
-// documents_…_test.go here. A line with nothing but "…" stands for lines that are
+// but for the space in front of lines: of an example, of another package, or of a
+// file named documents_…_test.go here. A line with nothing but "…" stands for lines that are
 // left out.
 func TestDocumentBlocks(t *testing.T) {
 	t.Parallel()
@@ -60,7 +60,7 @@ func isCompiled(block string, sources []string) bool {
 	return false
 }
 
-// allSources reads the Go files of the repository.
+// allSources reads the Go files of the repository that may have blocks.
 func allSources() (sources []string, err error) {
 	err = filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -68,7 +68,7 @@ func allSources() (sources []string, err error) {
 			return err
 		case d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && name != "."):
 			return filepath.SkipDir
-		case !strings.HasSuffix(name, ".go"):
+		case !strings.HasSuffix(name, ".go"), filepath.Base(name) == name && !strings.HasPrefix(name, "example") && !strings.HasPrefix(name, "documents_"):
 			return nil
 		}
 		data, err := os.ReadFile(name)

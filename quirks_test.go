@@ -64,7 +64,7 @@ func TestServerQuirks(t *testing.T) {
 		// nginx/nginx-acme#47, grindsa/acme2certifier#111
 		{"Vault, Dogtag, acme2certifier, keyon: no nonce with errors", acmetest.Options{BadNonce: 0.3, Seed: 5, OmitNonceOnErrors: true}, func(_ *testing.T, f *fixture) { f.obtains() }},
 		// dogtagpki/pki#5422
-		{"Dogtag: 500 for a bad nonce", acmetest.Options{}, func(_ *testing.T, f *fixture) {
+		{"Dogtag: 500 for a bad nonce", acmetest.Options{PreValidated: true}, func(_ *testing.T, f *fixture) {
 			f.fault(acmetest.FaultEvery("", 4, acmetest.Fault{Status: 500, Header: http.Header{"Replay-Nonce": nil}}))
 			f.obtains()
 		}},
@@ -198,7 +198,7 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// acmesh-official/acme.sh#6103, #5233
-		{"ZeroSSL: an order processing for days", acmetest.Options{IssuanceTime: 72 * time.Hour, RetryAfter: "3600"}, func(t *testing.T, f *fixture) {
+		{"ZeroSSL: an order processing for days", acmetest.Options{PreValidated: true, IssuanceTime: 72 * time.Hour, RetryAfter: "3600"}, func(t *testing.T, f *fixture) {
 			f.obtains()
 			if got := f.ca.Count(acmetest.KindOrder); got > 80 {
 				t.Errorf("asked %d times in three days", got)
@@ -213,12 +213,12 @@ func TestServerQuirks(t *testing.T) {
 			f.obtains()
 		}},
 		// acmesh-official/acme.sh#4990
-		{"an enterprise CA: finalize answers 201", acmetest.Options{}, func(_ *testing.T, f *fixture) {
+		{"an enterprise CA: finalize answers 201", acmetest.Options{PreValidated: true}, func(_ *testing.T, f *fixture) {
 			f.fault(acmetest.FaultAlways(acmetest.KindFinalize, acmetest.Fault{Edit: func(_ int, _ http.Header, b []byte) (int, []byte) { return 201, b }}))
 			f.obtains()
 		}},
 		// icing/mod_md#214
-		{"a private CA: no keyChange, no revokeCert", acmetest.Options{OmitFromDirectory: []string{"keyChange", "revokeCert"}}, func(t *testing.T, f *fixture) {
+		{"a private CA: no keyChange, no revokeCert", acmetest.Options{PreValidated: true, OmitFromDirectory: []string{"keyChange", "revokeCert"}}, func(t *testing.T, f *fixture) {
 			cert := f.obtains()
 			if err := f.account.RevokeCertificate(t.Context(), cert.PEM, 0); !errors.Is(err, errors.ErrUnsupported) {
 				t.Errorf("got %v", err)
@@ -228,7 +228,7 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// smallstep/certificates#209, acmesh-official/acme.sh#7080, rmbolger/Posh-ACME#648
-		{"step-ca, ZeroSSL, SSL.com, Actalis: keyChange is not there", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"step-ca, ZeroSSL, SSL.com, Actalis: keyChange is not there", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			for _, fault := range []acmetest.Fault{{Status: 404}, {Status: 501}, {Status: 500, Body: []byte(`{"detail":"Not yet implemented"}`)}, {Status: 403, Body: []byte(`{"message":"Missing Authentication Token"}`)}} {
 				f.fault(acmetest.FaultAlways(acmetest.KindKeyChange, fault))
 				_, err := f.account.ChangeKey(t.Context(), newKey(t))
@@ -240,7 +240,7 @@ func TestServerQuirks(t *testing.T) {
 			f.obtains() // the old key holds
 		}},
 		// acme/db/nosql, "changed since last read": one in three of 32 at once.
-		{"step-ca: an internal error for orders that are made at once", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"step-ca: an internal error for orders that are made at once", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			internal := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrServerInternal), Status: 500}}
 			f.fault(acmetest.FaultKind(acmetest.KindNewOrder, 4, internal))
 			f.obtains()
@@ -264,7 +264,7 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// letsencrypt/pebble, wfe.keyRollover: an errors.As on the wrong type.
-		{"Pebble: a change to a key of another account is 200, and none", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"Pebble: a change to a key of another account is 200, and none", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			taken := newKey(t)
 			another := &acme.Client{DirectoryURL: f.client.DirectoryURL, HTTPClient: f.client.HTTPClient}
 			if _, err := another.NewAccount(t.Context(), taken, acme.AccountRequest{TermsOfServiceAgreed: true}); err != nil {
@@ -315,14 +315,14 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// processone/ejabberd#3938, noahkw/acmetk#44
-		{"step-ca, proxies: odd Content-Type of a certificate", acmetest.Options{}, func(_ *testing.T, f *fixture) {
+		{"step-ca, proxies: odd Content-Type of a certificate", acmetest.Options{PreValidated: true}, func(_ *testing.T, f *fixture) {
 			for _, kind := range []string{"", "application/octet-stream", "application/pem-certificate-chain; charset=utf-8", "text/plain"} {
 				f.fault(acmetest.FaultAlways(acmetest.KindCertificate, acmetest.Fault{Header: http.Header{"Content-Type": {kind}}, Edit: keepBody}))
 				f.obtains()
 			}
 		}},
 		// certbot/certbot#6321, mathiasertl/django-ca#83
-		{"private CAs: text, blank lines, no final newline, one certificate, the root", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"private CAs: text, blank lines, no final newline, one certificate, the root", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.ca.Root(0).Raw})
 			for i, edit := range []func([]byte) []byte{
 				func(b []byte) []byte {
@@ -350,7 +350,7 @@ func TestServerQuirks(t *testing.T) {
 			f.obtains()
 		}},
 		// NeySlim/ultimate-ca-manager#217, #220
-		{"ACME proxies: alternates that lead nowhere", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"ACME proxies: alternates that lead nowhere", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			page := acmetest.Fault{Status: 405, Body: []byte("<html>405</html>"), Header: http.Header{"Content-Type": {"text/html"}}}
 			links := acmetest.Fault{Header: http.Header{"Link": {`<https://ca.test/nowhere>;rel="alternate", <http://upstream.test/x>;rel="alternate", <https://ca.test/certificate/none>;rel="alternate"`}}, Edit: keepBody}
 			f.fault(func(r acmetest.Request) *acmetest.Fault {
@@ -391,7 +391,7 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// dvtirol/serles-acme#15
-		{"Let's Encrypt: a random member in the directory", acmetest.Options{}, func(_ *testing.T, f *fixture) {
+		{"Let's Encrypt: a random member in the directory", acmetest.Options{PreValidated: true}, func(_ *testing.T, f *fixture) {
 			f.fault(editing(func(m map[string]any) { m["q7Zk2"] = "https://community.test/"; m["x"] = 5 }, acmetest.KindDirectory))
 			f.obtains()
 		}},
@@ -434,7 +434,7 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// hashicorp/vault#31987
-		{"Vault: the certificate of a racing finalize", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"Vault: the certificate of a racing finalize", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			other := f.request("a.example")
 			other.CSR = acme.NewCSR(newKey(t))
 			theirs := f.obtainElsewhere(other)
@@ -477,14 +477,14 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// Posh-ACME, CA comparison
-		{"SSL.com: a missing contact is a badCSR", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"SSL.com: a missing contact is a badCSR", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			f.fault(acmetest.FaultAlways(acmetest.KindFinalize, acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrBadCSR), Detail: "contact email is required"}}))
 			if _, err := f.account.Obtain(t.Context(), f.request("a.example")); !errors.Is(err, acme.ErrBadCSR) || !strings.Contains(err.Error(), "contact email") {
 				t.Errorf("got %v", err)
 			}
 		}},
 		// go-acme/lego#2567
-		{"Let's Encrypt: no address as common name", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"Let's Encrypt: no address as common name", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			req := f.request()
 			req.OrderRequest.Identifiers = acme.IP(addr("192.0.2.1"))
 			if _, err := f.account.Obtain(t.Context(), req); err != nil {
@@ -497,7 +497,7 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// letsencrypt/boulder#8053, go-acme/lego#2789, icing/mod_md#406
-		{"Let's Encrypt, HARICA: replaces is refused", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"Let's Encrypt, HARICA: replaces is refused", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			for _, problem := range []acmetest.Problem{
 				{Type: string(acme.ErrAlreadyReplaced), Status: 409}, {Type: acmetest.ErrorURN + "conflict", Status: 409},
 				{Type: string(acme.ErrUnauthorized), Status: 403}, {Type: string(acme.ErrMalformed), Status: 400}, {Type: string(acme.ErrServerInternal), Status: 500},
@@ -528,14 +528,14 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// go-acme/lego#3254
-		{"Let's Encrypt: the certificate is 404 at first", acmetest.Options{}, func(_ *testing.T, f *fixture) {
+		{"Let's Encrypt: the certificate is 404 at first", acmetest.Options{PreValidated: true}, func(_ *testing.T, f *fixture) {
 			f.fault(acmetest.FaultKind(acmetest.KindCertificate, 3, acmetest.Fault{Status: 404}))
 			f.obtains()
 		}},
 		// caddyserver/certmagic#175, simple-acme/simple-acme#703
 		{"keyon, certinext: over 15 s for an answer", acmetest.Options{Latency: 40 * time.Second}, func(_ *testing.T, f *fixture) { f.obtains() }},
 		// acmesh-official/acme.sh#6617
-		{"EJBCA: wants more in the CSR", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"EJBCA: wants more in the CSR", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			req := f.request("a.example")
 			req.CSR = func(context.Context, []acme.Identifier) ([]byte, error) {
 				return csrFor(t, f.certKey, "a.example", []string{"a.example"}), nil
@@ -545,7 +545,7 @@ func TestServerQuirks(t *testing.T) {
 			}
 		}},
 		// ietf-plants-wg/merkle-tree-certs#202
-		{"Merkle Tree Certificates: an alternate that is not ready", acmetest.Options{AlternateChains: 1}, func(t *testing.T, f *fixture) {
+		{"Merkle Tree Certificates: an alternate that is not ready", acmetest.Options{PreValidated: true, AlternateChains: 1}, func(t *testing.T, f *fixture) {
 			f.fault(acmetest.FaultSequence(acmetest.KindCertificate, acmetest.Fault{}, acmetest.Fault{Status: 503, Header: http.Header{"Retry-After": {"600"}}}))
 			req := f.request("a.example")
 			req.Chain = func(chains iter.Seq2[*acme.Certificate, error]) *acme.Certificate {

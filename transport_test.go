@@ -2,7 +2,6 @@ package acme_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -130,38 +129,35 @@ func pick(t *testing.T, z *acme.Authorization, kind acme.ChallengeType) *acme.Ch
 // twice.
 func TestEveryRequestSurvivesBadNonce(t *testing.T) {
 	conformance.Claim(t, "8555-6.5-02", "8555-6.5-03")
-	t.Parallel()
-	for _, status := range []int{400, 403, 500, 503} {
-		for _, fresh := range []bool{true, false} {
-			if !fresh && status != 400 && status != 500 {
-				continue
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		var bad []acmetest.Fault
+		for _, status := range []int{400, 403, 500, 503} { // with a fresh nonce, and some without
+			fault := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrBadNonce), Status: status}}
+			bad = append(bad, fault)
+			if fault.Header = (http.Header{"Replay-Nonce": nil}); status == 400 || status == 500 {
+				bad = append(bad, fault)
 			}
-			t.Run(fmt.Sprintf("%d fresh=%v", status, fresh), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					f := newFixture(t, acmetest.Options{})
-					for _, v := range f.verbs() {
-						f.ca.Reset()
-						bad := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrBadNonce), Status: status}}
-						if !fresh {
-							bad.Header = http.Header{"Replay-Nonce": nil}
-						}
-						f.fault(acmetest.FaultKind(v.kind, 3, bad))
-						start := time.Now()
-						if err := v.call(f); err != nil {
-							t.Fatalf("%s: %v", v.op, err)
-						}
-						if took := time.Since(start); took != 0 {
-							t.Errorf("%s: waited %v after a bad nonce", v.op, took)
-						}
-						if got := f.ca.Count(acmetest.KindNewNonce); fresh && got > 0 || !fresh && got != 3 {
-							t.Errorf("%s: %d newNonce requests", v.op, got)
-						}
-						f.checkNonces()
-					}
-				})
-			})
 		}
-	}
+		for _, v := range f.verbs() {
+			f.ca.Reset()
+			f.fault(acmetest.FaultSequence(v.kind, bad...))
+			start := time.Now()
+			if err := v.call(f); err != nil {
+				t.Fatalf("%s: %v", v.op, err)
+			}
+			if took := time.Since(start); took != 0 {
+				t.Errorf("%s: waited %v after a bad nonce", v.op, took)
+			}
+			if got := f.ca.Count(acmetest.KindNewNonce); got != 2 {
+				t.Errorf("%s: %d newNonce requests, want one for each answer without a nonce", v.op, got)
+			}
+			if got := f.ca.Count(v.kind); got < len(bad)+1 {
+				t.Errorf("%s: sent %d times", v.op, got)
+			}
+			f.checkNonces()
+		}
+	})
 }
 
 // checkNonces fails if a nonce was used twice, or a request had none.
@@ -268,36 +264,33 @@ func (f *fixture) withPayload(kind acmetest.Kind) (n int) {
 
 // A 501 and a refusal will not get better.
 func TestNoResendOfRefusals(t *testing.T) {
-	t.Parallel()
-	for _, status := range []int{400, 403, 404, 409, 501} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				f := newFixture(t, acmetest.Options{})
-				for _, v := range f.verbs() {
-					if v.op == acme.OpCertificate && status == 404 {
-						continue // asked again for a while: replicas
-					}
-					f.ca.Reset()
-					f.fault(acmetest.FaultAlways(v.kind, acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrMalformed), Detail: "no", Status: status}}))
-					err := v.call(f)
-					f.fault(nil)
-					p := problemIn(t, err) // instant-acme took a 403 of a deactivation for success
-					if p.Status != status || p.Detail != "no" || !errors.Is(err, acme.ErrMalformed) {
-						t.Errorf("%s: got %v", v.op, err)
-					}
-					if v.op != acme.OpDeactivateAuthorization && p.Operation != v.op {
-						t.Errorf("%s: the problem is of %s", v.op, p.Operation)
-					}
-					if !strings.HasPrefix(err.Error(), "acme: ") || strings.Count(err.Error(), "acme: ") != 1 {
-						t.Errorf("%s: error %q", v.op, err)
-					}
-					if sent := f.ca.Count(v.kind); sent != 1 {
-						t.Errorf("%s: sent %d times", v.op, sent)
-					}
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		for _, v := range f.verbs() {
+			for _, status := range []int{400, 403, 404, 409, 501} {
+				if v.op == acme.OpCertificate && status == 404 {
+					continue // asked again for a while: replicas
 				}
-			})
-		})
-	}
+				f.ca.Reset()
+				f.fault(acmetest.FaultAlways(v.kind, acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrMalformed), Detail: "no", Status: status}}))
+				err := v.call(f)
+				f.fault(nil)
+				p := problemIn(t, err) // instant-acme took a 403 of a deactivation for success
+				if p.Status != status || p.Detail != "no" || !errors.Is(err, acme.ErrMalformed) {
+					t.Errorf("%s: got %v", v.op, err)
+				}
+				if v.op != acme.OpDeactivateAuthorization && p.Operation != v.op {
+					t.Errorf("%s: the problem is of %s", v.op, p.Operation)
+				}
+				if !strings.HasPrefix(err.Error(), "acme: ") || strings.Count(err.Error(), "acme: ") != 1 {
+					t.Errorf("%s: error %q", v.op, err)
+				}
+				if sent := f.ca.Count(v.kind); sent != 1 {
+					t.Errorf("%s: %d, sent %d times", v.op, status, sent)
+				}
+			}
+		}
+	})
 }
 
 // Rate limits: what is short is waited for, what is long is an error with the
@@ -655,12 +648,7 @@ func TestConstructorsSendNothing(t *testing.T) {
 func TestBodiesAreBounded(t *testing.T) {
 	conformance.Claim(t, "8555-6.7-04")
 	t.Parallel()
-	var bomb bytes.Buffer
-	z := gzip.NewWriter(&bomb)
-	if _, err := io.Copy(z, io.LimitReader(zeros{}, 4<<20)); err != nil {
-		t.Fatal(err)
-	}
-	z.Close()
+	bomb := bytes.Repeat(gzipped(t, 64<<10), 64)
 	bubbled := func(name string, fault acmetest.Fault, limit int64, check func(t *testing.T, err error)) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -697,7 +685,7 @@ func TestBodiesAreBounded(t *testing.T) {
 		t.Parallel()
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			_, _ = w.Write(bomb.Bytes())
+			_, _ = w.Write(bomb)
 		}))
 		t.Cleanup(s.Close)
 		c := &acme.Client{DirectoryURL: s.URL, AllowHTTP: true}
