@@ -5,19 +5,19 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
+	"github.com/seed-aa0b9f56/acme/internal/leak"
 )
 
 // TestClose uses a server in every way and looks what is left of it.
 // It does not run beside tests that have goroutines of their own.
 func TestClose(t *testing.T) {
-	before := goroutines()
+	before := leak.Goroutines()
 	for range 3 {
 		s, err := pebble.Start(pebble.Options{})
 		if err != nil {
@@ -83,41 +83,11 @@ func TestClose(t *testing.T) {
 		idle.Close()
 		web.Close()
 	}
-	// The goroutines of net/http need a moment after their connections.
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		after := goroutines()
-		var left []string
-		for stack, n := range after {
-			if n > before[stack] && !strings.Contains(stack, "va.VAImpl.processTasks") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines left:\n%s", len(left), strings.Join(left, "\n\n"))
-		}
-		<-time.After(5 * time.Millisecond)
+	patience, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if left := leak.Wait(patience, before, "va.VAImpl.processTasks"); left != nil {
+		t.Fatalf("%d goroutines left:\n%s", len(left), strings.Join(left, "\n\n"))
 	}
-}
-
-// goroutines counts the goroutines of the process by their stacks.
-func goroutines() map[string]int {
-	var b strings.Builder
-	_ = pprof.Lookup("goroutine").WriteTo(&b, 2)
-	stacks := make(map[string]int)
-	for stack := range strings.SplitSeq(b.String(), "\n\n") {
-		var frames []string
-		for line := range strings.Lines(stack) {
-			if name, _, ok := strings.Cut(line, "("); ok && !strings.HasPrefix(line, "\t") {
-				frames = append(frames, name)
-			}
-		}
-		stacks[strings.Join(frames, "\n")]++
-	}
-	return stacks
 }
 
 func hostOf(t *testing.T, address string) string {
