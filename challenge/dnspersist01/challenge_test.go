@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/challenge/dnspersist01"
@@ -169,6 +170,18 @@ func TestHashedURI(t *testing.T) {
 			t.Error(err)
 		}
 		return r.AccountURI
+	}
+	// An algorithm that the draft does not name is neither used nor taken for ours.
+	wanted := dnspersist01.Record{Issuer: "ca.example", AccountURI: uri("a.example")}
+	value, err := wanted.Value()
+	if err != nil || !strings.Contains(value, "/sha-256/") {
+		t.Errorf("%s, %v", value, err)
+	}
+	if _, err := dnspersist01.Find([]string{value}, wanted, time.Now()); err != nil {
+		t.Error(err)
+	}
+	if _, err := dnspersist01.Find([]string{strings.Replace(value, "/sha-256/", "/sha-512/", 1)}, wanted, time.Now()); !errors.Is(err, acme.ErrCheckFailed) {
+		t.Errorf("another algorithm: %v", err)
 	}
 	if uri("a.example") == uri("b.example") || uri("a.example") != uri("*.a.example") {
 		t.Error("the domain does not count, or the wildcard does")

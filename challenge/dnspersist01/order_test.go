@@ -158,6 +158,14 @@ func TestJustInTime(t *testing.T) {
 	if err := f.obtain("example.com"); err != nil || f.ca.Count(acmetest.KindChallenge)+f.zone.appends != 0 {
 		t.Errorf("%v, %d calls", err, f.zone.appends)
 	}
+	// One that is valid in an order that is not ready, because of another.
+	f = newFixture(t, 1, acmetest.Options{ReuseAuthorizations: true})
+	if err := f.obtain("example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.obtain("example.com", "www.example.com"); err != nil || f.ca.Count(acmetest.KindChallenge) != 2 || f.zone.appends != 2 {
+		t.Errorf("%v, %d challenges, %d calls", err, f.ca.Count(acmetest.KindChallenge), f.zone.appends)
+	}
 }
 
 // A record before there is an order, and after a change of the key.

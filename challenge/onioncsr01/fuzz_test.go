@@ -12,6 +12,7 @@ import (
 func FuzzChallenge(f *testing.F) {
 	f.Add([]byte(`{"type":"onion-csr-01","nonce":"bI6/MRqV4gw=","authKey":{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}`))
 	f.Add([]byte(`{"nonce":"` + strings.Repeat("A", 1025) + `","authKey":null}`))
+	f.Add([]byte(`{"nonce":"AAAAAAAAAA=="}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := &acme.Challenge{URL: "https://ca.example/1", Raw: data}
 		if nonce, err := onioncsr01.Nonce(c); err == nil && (len(nonce) < 8 || len(nonce) > 1024) || err != nil && (nonce != nil || len(err.Error()) > 1000) {
