@@ -48,8 +48,8 @@ type Client struct {
 	Language string
 
 	// Logger gets one Debug record a request, Info for state changes, Warn for
-	// retries, failed clean-ups and chains that are out of order. Nil is silent. Keys, nonces, tokens and
-	// request bodies are never logged.
+	// retries, failed clean-ups and chains that are out of order. Nil is silent.
+	// Keys, nonces, tokens and request bodies are never logged.
 	Logger *slog.Logger
 
 	// Backoff tells how long to wait before a request is sent once more, the
