@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -243,5 +244,38 @@ func TestVectorRenewal(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Examples in the texts that are none: they show how not to read the others.
+func TestExamplesThatAreNone(t *testing.T) {
+	t.Parallel()
+	// RFC 8739 Figure 5 has a directory of a time before RFC 8555.
+	client := &Client{DirectoryURL: "https://ca.test/directory", HTTPClient: &http.Client{Transport: pages{
+		"https://ca.test/directory": {`{"new-nonce":"https://ca.test/1","new-account":"https://ca.test/2","new-order":"https://ca.test/3","meta":{"auto-renewal":{"min-lifetime":86400,"max-duration":31536000}}}`, ""},
+	}}}
+	if d, err := client.Directory(t.Context()); !errors.Is(err, ErrMalformedResponse) {
+		t.Errorf("a directory with hyphens: %+v, %v", d, err)
+	}
+	// RFC 8739 §3.1.1 has a type of problem that is not registered.
+	if p := new(Problem); p.decode([]byte(`{"type":"urn:ietf:params:acme:error:malformedRequest"}`)) != nil || errors.Is(p, ErrMalformed) {
+		t.Errorf("%v", p)
+	}
+	// RFC 8555 §7.1.2.1 and §7.4 print a comment and a comma that JSON does not have.
+	for _, text := range []string{"{\"orders\":[\"https://example.com/acme/order/TOlocE8rfgo\" // two more\n]}", `{"status":"ready",}`} {
+		if err := (&listPage{name: "orders"}).decode([]byte(text)); err == nil {
+			t.Errorf("%s was read", text)
+		}
+		if err := new(Order).decode([]byte(text)); err == nil {
+			t.Errorf("%s was read", text)
+		}
+	}
+	// The times of the order in §7.4 and of its answer are not the same.
+	var asked, answered Order
+	if asked.decode([]byte(`{"notBefore":"2016-01-01T00:04:00+04:00"}`)) != nil || answered.decode([]byte(`{"notBefore":"2016-01-01T00:00:00Z"}`)) != nil {
+		t.Fatal("cannot be read")
+	}
+	if d := answered.NotBefore.Sub(asked.NotBefore); d != 3*time.Hour+56*time.Minute {
+		t.Errorf("the offset does not count: %v", d)
 	}
 }
