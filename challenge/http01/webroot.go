@@ -247,10 +247,14 @@ func (w *Webroot) removeFolder(folder string) error {
 	if info, err := w.root.Lstat(folder); err != nil || !info.IsDir() {
 		return nil //nolint:nilerr // it is gone
 	}
-	if err := w.root.Remove(folder); err != nil && w.isEmpty(folder) {
-		return err
+	err := w.root.Remove(folder)
+	if errors.Is(err, fs.ErrExist) { // "directory not empty"; another process may have taken its file away since
+		err = w.root.Remove(folder)
 	}
-	return nil
+	if err == nil || errors.Is(err, fs.ErrExist) || !w.isEmpty(folder) {
+		return nil
+	}
+	return err
 }
 
 func (w *Webroot) isEmpty(folder string) bool {
