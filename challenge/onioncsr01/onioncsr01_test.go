@@ -154,7 +154,7 @@ func attributesOf(t *testing.T, der []byte) map[string][]byte {
 func TestNewCSR(t *testing.T) {
 	conformance.Claim(t, "9799-3.2-04", "9799-3.2-05")
 	t.Parallel()
-	key := challengetest.OnionKeys()[0]
+	key := onionKeys()[0]
 	own := map[string]bool{}
 	for range 3 {
 		nonce := []byte{0x6c, 0x8e, 0xbf, 0x31, 0x1a, 0x95, 0xe2, 0x0c}
@@ -195,7 +195,7 @@ func (s signer) Sign(r io.Reader, message []byte, opts crypto.SignerOpts) ([]byt
 
 func TestKeysThatDoNotSign(t *testing.T) {
 	t.Parallel()
-	key := challengetest.OnionKeys()[0]
+	key := onionKeys()[0]
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func (s spy) Sign(_ io.Reader, message []byte, _ crypto.SignerOpts) ([]byte, err
 
 func TestSignCAA(t *testing.T) {
 	t.Parallel()
-	key := challengetest.OnionKeys()[0]
+	key := onionKeys()[0]
 	name := onioncsr01.Address(key.Public().(ed25519.PublicKey))
 	none, err := onioncsr01.SignCAA(key, nil, time.Unix(1<<40, 999))
 	if err != nil {
@@ -343,7 +343,7 @@ func TestCAARequired(t *testing.T) {
 // What a solver does not have it does not sign with.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	keys := challengetest.OnionKeys()
+	keys := onionKeys()
 	name := func(i int) string { return onioncsr01.Address(keys[i].Public().(ed25519.PublicKey)) }
 	solver := onioncsr01.Solver{Keys: []crypto.Signer{keys[0]}, Authorize: func(_ context.Context, address string, key ed25519.PublicKey) error {
 		return fmt.Errorf("no descriptor for %s and %x", address, key[:2])

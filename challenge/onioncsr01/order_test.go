@@ -22,7 +22,6 @@ import (
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/caa"
-	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
 	"github.com/seed-aa0b9f56/acme/challenge/onioncsr01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
@@ -45,7 +44,7 @@ func newFixture(t *testing.T, opts acmetest.Options) *fixture {
 	if opts.Validate == nil {
 		opts.Validate = acmetest.ValidateOnionCSR01
 	}
-	f := &fixture{T: t, ca: acmetest.NewServer(t, opts), service: challengetest.OnionKeys()[0], log: new(bytes.Buffer)}
+	f := &fixture{T: t, ca: acmetest.NewServer(t, opts), service: onionKeys()[0], log: new(bytes.Buffer)}
 	f.client = &acme.Client{DirectoryURL: f.ca.DirectoryURL(), HTTPClient: f.ca.HTTPClient(), Logger: slog.New(slog.NewTextHandler(f.log, nil))}
 	f.account = f.register()
 	f.name = onioncsr01.Address(f.service.Public().(ed25519.PublicKey))
@@ -270,7 +269,7 @@ func TestOnionCAA(t *testing.T) {
 		if err != nil || !onioncsr01.CAARequired(directory.Meta) {
 			t.Fatal(err)
 		}
-		other := challengetest.OnionKeys()[1]
+		other := onionKeys()[1]
 		otherName := onioncsr01.Address(other.Public().(ed25519.PublicKey))
 		f.solver.Keys = append(f.solver.Keys, other)
 		req := f.request("www."+f.name, f.name, otherName)
@@ -342,7 +341,7 @@ func TestAnonymity(t *testing.T) {
 			t.Errorf("newAccount has %v", p)
 		}
 	}
-	other := challengetest.OnionKeys()[1]
+	other := onionKeys()[1]
 	f.solver.Keys = append(f.solver.Keys, other)
 	var wg sync.WaitGroup
 	for account, name := range map[*acme.Account]string{f.account: f.name, second: onioncsr01.Address(other.Public().(ed25519.PublicKey))} {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/seed-aa0b9f56/acme"
@@ -31,10 +32,13 @@ func responseOf(a *acme.Attempt) ([]byte, error) {
 	return base64.RawURLEncoding.DecodeString(object["csr"])
 }
 
+// Making the keys takes long.
+var onionKeys = sync.OnceValue(challengetest.OnionKeys)
+
 func TestSolver(t *testing.T) {
 	t.Parallel()
 	var keys []crypto.Signer
-	for _, key := range challengetest.OnionKeys() {
+	for _, key := range onionKeys() {
 		keys = append(keys, key)
 	}
 	challengetest.TestSolver(t,
@@ -58,7 +62,7 @@ func TestSolver(t *testing.T) {
 
 func TestSupports(t *testing.T) {
 	t.Parallel()
-	keys := challengetest.OnionKeys()
+	keys := onionKeys()
 	name := func(i int) string { return onioncsr01.Address(keys[i].Public().(ed25519.PublicKey)) }
 	solver := onioncsr01.Solver{Keys: []crypto.Signer{keys[0], keys[1]}}
 	for _, tt := range []struct {

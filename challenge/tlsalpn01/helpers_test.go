@@ -60,6 +60,9 @@ func handshake(ctx context.Context, server, client *tls.Config) (tls.ConnectionS
 func shakeHands(ctx context.Context, conn net.Conn, client *tls.Config) (tls.ConnectionState, error) {
 	client = client.Clone()
 	client.InsecureSkipVerify = true
+	if client.CurvePreferences == nil { // the fastest by far, under the race detector
+		client.CurvePreferences = []tls.CurveID{tls.CurveP256}
+	}
 	c := tls.Client(conn, client)
 	err := c.HandshakeContext(ctx)
 	return c.ConnectionState(), err
