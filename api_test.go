@@ -66,7 +66,7 @@ func receiver(f *ast.FuncDecl) string {
 	return name.Name
 }
 
-var section = regexp.MustCompile(`(?:RFC (\d+) )?§([\d.]*\d)`)
+var section = regexp.MustCompile(`(?:RFC\s+(\d+)\s+)?§([\d.]*\d)`)
 
 // Each method that sends something says which section it follows. The map of
 // sections in doc.go is made of that; -update writes it.

@@ -70,10 +70,6 @@
 //
 // Where a section is obeyed; all but those named otherwise are of RFC 8555.
 //
-//	§2.3.5            Client.Certificate
-//	§3.1.2            Account.CancelOrder
-//	§3.3              Account.OrderCertificate
-//	§4.3.3            Client.RenewalInfo
 //	§6.2              Account.URL
 //	§6.3              Account.Post
 //	§7.1.1            Client.Directory
@@ -96,13 +92,17 @@
 //	§7.6              Account.RevokeCertificate, Client.RevokeCertificate
 //	§8.1              Account.KeyAuthorization, Account.Thumbprint
 //	§11.1             Client.NewAccount
+//	RFC 8739 §3.1.2   Account.CancelOrder
+//	RFC 8739 §3.3     Account.OrderCertificate
 //	RFC 8739 §3.4     Client.Certificate
 //	RFC 9115 §2.3.1.2 Account.Delegations
 //	RFC 9115 §2.3.1.3 Account.Delegation
 //	RFC 9115 §2.3.2   Account.OrderCertificate
+//	RFC 9115 §2.3.5   Client.Certificate
 //	RFC 9444 §4.2     Account.NewSubdomainAuthorization
 //	RFC 9448 §3       CSRExtensions
 //	RFC 9773 §4.2     Client.RenewalInfo
 //	RFC 9773 §4.3     Client.UpdateRenewal
+//	RFC 9773 §4.3.3   Client.RenewalInfo
 //	RFC 9799 §6.4     Account.FinalizeOrder
 package acme
