@@ -26,6 +26,9 @@ const (
 // any other error, ctx's among them, the order is as it was: Authorize can go on
 // with it.
 func (a *Account) Authorize(ctx context.Context, o *Order, solvers ...Solver) error {
+	if err := checkSolvers(solvers); err != nil {
+		return wrap(err, "order %s", o.URL)
+	}
 	_, err := authorize(ctx, a, o, solvers, defaultConcurrency)
 	return err
 }

@@ -31,6 +31,8 @@ const (
 	ErrInvalidOrderRequest ClientError = "invalid order request"
 	ErrNotCancelable       ClientError = "only an auto-renewal order that is valid can be canceled"
 	ErrNoCSR               ClientError = "CertificateRequest.CSR is nil: use NewCSR or a function of your own"
+	ErrNilSolver           ClientError = "a solver is nil"
+	ErrOrderMismatch       ClientError = "the order is for other identifiers than the request"
 	ErrCSRMismatch         ClientError = "the CSR does not match the order"
 	ErrAccountKeyInCSR     ClientError = "the CSR holds the account key: a certificate needs a key of its own (§11.1)"
 	ErrOnionKeyInCSR       ClientError = "the CSR holds the key of an onion name: a certificate needs a key of its own (RFC 9799 §3.2)"
@@ -190,13 +192,13 @@ type SolverError struct {
 
 // Error names the challenge type and the identifiers of the batch.
 func (e *SolverError) Error() string {
-	ids := make([]Identifier, len(e.Attempts))
+	names := make([]string, len(e.Attempts))
 	var kind ChallengeType
 	for i, a := range e.Attempts {
-		ids[i] = a.Identifier
+		names[i] = a.name()
 		kind = a.Challenge.Type
 	}
-	return fmt.Sprintf("%s%s solver failed for %s: %s", prefix, quoteIfOdd(string(kind)), identifierList(ids), bare(e.Err))
+	return fmt.Sprintf("%s%s solver failed for %s: %s", prefix, quoteIfOdd(string(kind)), strings.Join(names, ", "), bare(e.Err))
 }
 
 // Unwrap returns the solver's error.

@@ -50,6 +50,14 @@ func (r *CertificateRequest) concurrency() int {
 	return r.Concurrency
 }
 
+// check finds what no order is worth making for.
+func (r *CertificateRequest) check() error {
+	if r.CSR == nil {
+		return ErrNoCSR
+	}
+	return checkSolvers(r.Solvers)
+}
+
 // maxOrders bounds the orders of one Obtain: Let's Encrypt admits five failed
 // validations of a name in an hour.
 const maxOrders = 5
@@ -68,8 +76,8 @@ const maxOrders = 5
 // [*WaitError] says that ctx ended first. Give ctx a deadline: without one, Obtain
 // waits for as long as the server leaves the order open.
 func (a *Account) Obtain(ctx context.Context, req CertificateRequest) (*Certificate, error) {
-	if req.CSR == nil {
-		return nil, wrap(ErrNoCSR, "%s", OpNewOrder)
+	if err := req.check(); err != nil {
+		return nil, wrap(err, "%s", OpNewOrder)
 	}
 	var past history
 	for {
@@ -111,18 +119,32 @@ const maxSteps = 10
 // ones waited for, and the certificate of a valid one is downloaded and checked
 // to be the one that was asked for (§7.1.6). No other order is made.
 //
-// After a restart, read the stored order with [Account.Order] first. The errors
-// are those of Obtain.
+// After a restart, read the stored order with [Account.Order] first; an Order
+// that has nothing but its URL is read here. The CSR's key must be the one that
+// it had before: it is to be stored, too. Of the OrderRequest, only the
+// Identifiers count. An order without one of them, since the program's
+// configuration has changed, is ErrOrderMismatch.
+//
+// The other errors are those of Obtain. An order is of no use any more after an
+// [*OrderError], an [*AuthorizeError], ErrOrderMismatch, ErrCertificateMismatch
+// (its certificate has another key), and if it cannot be read for a [*Problem]
+// with a Status below 500 that is not ErrRateLimited: it is gone, or another
+// account's. Then forget it, and Obtain. After any other error go on with it
+// later.
 func (a *Account) Complete(ctx context.Context, o *Order, req CertificateRequest) (*Certificate, error) {
-	if req.CSR == nil {
-		return nil, wrap(ErrNoCSR, "order %s", o.URL)
+	if err := req.check(); err != nil {
+		return nil, wrap(err, "order %s", o.URL)
 	}
-	if len(o.Identifiers) == 0 { // Entrust leaves them out of a valid order
-		ids, err := normalizeIdentifiers(req.OrderRequest.Identifiers)
+	if o.Status == "" { // nothing but its URL is known
+		read, err := a.Order(ctx, o.URL)
 		if err != nil {
-			return nil, wrap(err, "order %s", o.URL)
+			return nil, err
 		}
-		o = o.keeping(&Order{Identifiers: ids})
+		o = read
+	}
+	o, err := o.asked(req.OrderRequest.Identifiers)
+	if err != nil {
+		return nil, wrap(err, "order %s", o.URL)
 	}
 	var csr []byte
 	for range maxSteps {

@@ -584,6 +584,46 @@ func TestCompleteInvalidOrder(t *testing.T) {
 	})
 }
 
+// A program whose configuration has changed since it died does not get the
+// certificate of before, and knows why.
+func TestCompleteOrderOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		asked []string
+		want  error
+	}{
+		"the same":            {[]string{"B.example.com.", "a.example.com"}, nil},
+		"none: a literal":     {nil, nil},
+		"fewer":               {[]string{"b.example.com"}, nil},
+		"one more":            {[]string{"a.example.com", "b.example.com", "c.example.com"}, acme.ErrOrderMismatch},
+		"others":              {[]string{"c.example.com"}, acme.ErrOrderMismatch},
+		"the wildcard of one": {[]string{"*.a.example.com", "b.example.com"}, acme.ErrOrderMismatch},
+		"no name":             {[]string{"a example.com"}, acme.ErrInvalidIdentifier},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				stored := f.order("a.example.com", "b.example.com").URL
+				read, err := f.account.Order(t.Context(), stored)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range []*acme.Order{read, {URL: stored}} {
+					cert, err := f.account.Complete(t.Context(), o, f.request(tt.asked...))
+					if !errors.Is(err, tt.want) {
+						t.Fatalf("got %v, want %v", err, tt.want)
+					}
+					if tt.want == nil {
+						f.verify(cert, "a.example.com", "b.example.com")
+					} else if len(f.ca.Issued()) != 0 || !strings.Contains(err.Error(), stored) {
+						t.Errorf("%d certificates, %v", len(f.ca.Issued()), err)
+					}
+				}
+			})
+		})
+	}
+}
+
 // Finalizing when an answer is lost, or the order is not as ready as it said.
 func TestFinalizeIsLookedUp(t *testing.T) {
 	t.Parallel()
@@ -995,6 +1035,8 @@ func TestBadRequestsOfObtain(t *testing.T) {
 		ctx := t.Context()
 		noCSR := f.request("a.example.com")
 		noCSR.CSR = nil
+		noSolver := f.request("a.example.com")
+		noSolver.Solvers = append(noSolver.Solvers, nil)
 		accountCSR := f.request("a.example.com")
 		accountCSR.CSR = acme.NewCSR(f.key)
 		failing := f.request("a.example.com")
@@ -1012,6 +1054,7 @@ func TestBadRequestsOfObtain(t *testing.T) {
 			sent bool
 		}{
 			"no CSR":          {noCSR, acme.ErrNoCSR, false},
+			"nil solver":      {noSolver, acme.ErrNilSolver, false},
 			"no identifiers":  {f.request(), acme.ErrNoIdentifiers, false},
 			"duplicate":       {f.request("a.example.com", "A.EXAMPLE.com."), acme.ErrDuplicateIdentifier, false},
 			"account key":     {accountCSR, acme.ErrAccountKeyInCSR, true},
@@ -1031,6 +1074,9 @@ func TestBadRequestsOfObtain(t *testing.T) {
 		}
 		if _, err := f.account.Complete(ctx, &acme.Order{URL: "u"}, noCSR); !errors.Is(err, acme.ErrNoCSR) {
 			t.Errorf("Complete without a CSR: %v", err)
+		}
+		if err := f.account.Authorize(ctx, f.order("a.example.com"), f.solver, nil); !errors.Is(err, acme.ErrNilSolver) {
+			t.Errorf("Authorize with a nil solver: %v", err)
 		}
 		for name, a := range map[string]struct {
 			account *acme.Account

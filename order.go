@@ -201,6 +201,25 @@ func notOrdered(ordered, asked []Identifier) []Identifier {
 	return slices.DeleteFunc(missing, func(id Identifier) bool { return id.Type == TypeBundleEID })
 }
 
+// asked returns the order, if it is for the identifiers, with them if it has none:
+// Entrust leaves them out of a valid one. That it has more is for the caller to
+// mind. None are asked for where the order was made by hand.
+func (o *Order) asked(ids []Identifier) (*Order, error) {
+	ids, err := normalizeIdentifiers(ids)
+	switch {
+	case len(o.Identifiers) == 0:
+		return o.keeping(&Order{Identifiers: ids}), err
+	case errors.Is(err, ErrNoIdentifiers):
+		return o, nil
+	case err != nil:
+		return o, err
+	}
+	if missing := notOrdered(o.Identifiers, ids); len(missing) > 0 {
+		return o, fmt.Errorf("%w: it is for %s, and without %s", ErrOrderMismatch, identifierList(o.Identifiers), identifierList(missing))
+	}
+	return o, nil
+}
+
 // Order reads an order (§7.1.3), as to go on with one whose URL was stored.
 func (a *Account) Order(ctx context.Context, url string) (*Order, error) {
 	o, resp, err := call[Order](ctx, a, OpOrder, url, nil)

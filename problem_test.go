@@ -247,12 +247,14 @@ func TestErrorTexts(t *testing.T) {
 	t.Parallel()
 	z := &acme.Authorization{Status: acme.StatusPending, Identifier: acme.DNS("a.example")[0], Wildcard: true, Challenges: []*acme.Challenge{{Type: acme.DNS01}, {Type: "odd\n"}}}
 	attempts := []*acme.Attempt{{Identifier: acme.DNS("a.example")[0], Challenge: &acme.Challenge{Type: acme.DNS01}}}
+	both := append(slices.Clip(attempts), &acme.Attempt{Identifier: attempts[0].Identifier, Wildcard: true, Challenge: attempts[0].Challenge})
 	for want, err := range map[string]error{
 		`acme: no solver for *.a.example: the server offers dns-01, "odd\n"`:  &acme.NoSolverError{Authorization: z},
 		`acme: no solver for a.example: the server offers nothing`:            &acme.NoSolverError{Authorization: &acme.Authorization{Identifier: z.Identifier}},
 		`acme: order u for no identifiers is invalid`:                         &acme.OrderError{Order: &acme.Order{URL: "u", Status: "invalid"}},
 		`acme: order u for a.example is invalid: caa: "no"`:                   &acme.OrderError{Order: &acme.Order{URL: "u", Status: "invalid", Identifiers: acme.DNS("a.example"), Error: &acme.Problem{Type: acme.ErrCAA, Detail: "no"}}},
 		`acme: dns-01 solver failed for a.example: disk full`:                 &acme.SolverError{Attempts: attempts, Err: errors.New("disk full")},
+		`acme: dns-01 solver failed for a.example, *.a.example: disk full`:    &acme.SolverError{Attempts: both, Err: errors.New("disk full")},
 		`acme: order u: dns-01 solver failed for a.example: disk full; other`: &acme.AuthorizeError{OrderURL: "u", Failures: []error{&acme.SolverError{Attempts: attempts, Err: errors.New("disk full")}, errors.New("other")}},
 		`acme: authorization for *.a.example is pending: x`:                   &acme.AuthorizationError{Authorization: z, Err: errors.New("acme: x")},
 		`acme: waiting for u (status pending), to be asked again at 2030-01-01T00:00:00Z: caa: late`: &acme.WaitError{

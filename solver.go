@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 )
 
@@ -61,14 +62,18 @@ type Attempt struct {
 
 // String names the challenge type and the identifier.
 func (a Attempt) String() string {
-	name := a.Identifier.String()
-	if a.Wildcard {
-		name = "*." + name
-	}
 	if a.Challenge == nil {
-		return name
+		return a.name()
 	}
-	return quoteIfOdd(string(a.Challenge.Type)) + " for " + name
+	return quoteIfOdd(string(a.Challenge.Type)) + " for " + a.name()
+}
+
+// name returns the identifier as it was ordered.
+func (a *Attempt) name() string {
+	if a.Wildcard {
+		return "*." + a.Identifier.String()
+	}
+	return a.Identifier.String()
 }
 
 // GoString names the challenge type and the identifier.
@@ -182,4 +187,13 @@ func concurrently(ctx context.Context, slots chan struct{}, n int, f func(i int)
 	default:
 		return contextError(ctx)
 	}
+}
+
+// checkSolvers finds a solver that is nil, forgotten or from a condition: the
+// first that shows is a crash with an order half done.
+func checkSolvers(solvers []Solver) error {
+	if i := slices.Index(solvers, nil); i >= 0 {
+		return fmt.Errorf("%w: number %d of %d", ErrNilSolver, i+1, len(solvers))
+	}
+	return nil
 }
