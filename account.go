@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -98,7 +99,8 @@ func (c *Client) NewAccount(ctx context.Context, key crypto.Signer, req AccountR
 			return nil, err
 		}
 		if req.ExternalAccount == nil {
-			return nil, wrap(ErrExternalAccountRequired, "%s %s", OpNewAccount, dir.NewAccountURL)
+			return nil, wrap(fmt.Errorf("%w: AccountRequest.ExternalAccount is nil: the CA gives a key ID and a MAC key to its customers (§7.3.4)",
+				ErrExternalAccountRequired), "%s %s", OpNewAccount, dir.NewAccountURL)
 		}
 	}
 	body := map[string]any{}
@@ -108,7 +110,18 @@ func (c *Client) NewAccount(ctx context.Context, key crypto.Signer, req AccountR
 	if req.TermsOfServiceAgreed {
 		body["termsOfServiceAgreed"] = true
 	}
-	return c.newAccount(ctx, OpNewAccount, key, dir.NewAccountURL, body, req.ExternalAccount)
+	a, err := c.newAccount(ctx, OpNewAccount, key, dir.NewAccountURL, body, req.ExternalAccount)
+	return a, req.explain(err, dir.Meta.TermsOfService)
+}
+
+// explain adds to a server's refusal that nobody has agreed to its terms. What it
+// says itself may be anything: userActionRequired, or malformed (Boulder).
+func (r *AccountRequest) explain(err error, terms string) error {
+	if r.TermsOfServiceAgreed || terms == "" || !errors.Is(err, ErrUserActionRequired) && !errors.Is(err, ErrMalformed) {
+		return err
+	}
+	hint := fmt.Errorf("AccountRequest.TermsOfServiceAgreed is not set: has somebody read %s?", quote(terms))
+	return wrap(series{err, hint}, "terms of service")
 }
 
 // check finds what a server would refuse (§7.3).

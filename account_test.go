@@ -18,6 +18,35 @@ import (
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
 )
 
+// Servers say in various ways that nobody has agreed to their terms, and none of
+// them knows what that is called here.
+func TestAgreementIsAskedFor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		terms  string
+		agreed bool
+		answer acme.ProblemType
+		hint   bool
+	}{
+		"by the RFC":          {"https://ca.test/terms", false, acme.ErrUserActionRequired, true},
+		"Boulder":             {"https://ca.test/terms", false, acme.ErrMalformed, true},
+		"about another thing": {"https://ca.test/terms", false, acme.ErrInvalidContact, false},
+		"agreed":              {"https://ca.test/terms", true, acme.ErrMalformed, false},
+		"without terms":       {"", false, acme.ErrMalformed, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{TermsOfService: tt.terms})
+				f.fault(acmetest.FaultAlways(acmetest.KindNewAccount, acmetest.Fault{Problem: &acmetest.Problem{Type: string(tt.answer), Status: 403}}))
+				_, err := f.client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{TermsOfServiceAgreed: tt.agreed})
+				hint := strings.Contains(fmt.Sprint(err), `TermsOfServiceAgreed is not set: has somebody read "https://ca.test/terms"?`)
+				if !errors.Is(err, tt.answer) || hint != tt.hint {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestAccountLifecycle(t *testing.T) {
 	conformance.Claim(t, "8555-7.3-07")
 	bubble(t, func(t *testing.T) {
@@ -177,7 +206,7 @@ func TestExternalAccount(t *testing.T) {
 				f.ca.Update(func(o *acmetest.Options) { o.ExternalAccountRequired = true })
 				ctx, key := t.Context(), newKey(t)
 				f.ca.Reset()
-				if _, err := f.client.NewAccount(ctx, key, acme.AccountRequest{}); !errors.Is(err, acme.ErrExternalAccountRequired) {
+				if _, err := f.client.NewAccount(ctx, key, acme.AccountRequest{}); !errors.Is(err, acme.ErrExternalAccountRequired) || !strings.Contains(err.Error(), "ExternalAccount is nil") {
 					t.Errorf("without: %v", err)
 				}
 				eab := &acme.ExternalAccount{KeyID: "kid-1", MACKey: mac, Algorithm: alg}

@@ -152,6 +152,9 @@ func newHTTPClient() *http.Client {
 // checkURL applies the policy for URLs, all of which come from outside: https,
 // or http to loopback where AllowHTTP is set, without user information.
 func (c *Client) checkURL(raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, fmt.Errorf("%w: it is empty", ErrInsecureURL)
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: it cannot be parsed", ErrInsecureURL) // it may have a password

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,6 +34,9 @@ func NewCSR(key crypto.Signer) func(context.Context, []Identifier) ([]byte, erro
 // checkCSR finds what a server would refuse (§7.4), and what must not be (§11.1).
 func (a *Account) checkCSR(der []byte, ids []Identifier) error {
 	csr, err := x509.ParseCertificateRequest(der)
+	if block, _ := pem.Decode(der); err != nil && block != nil {
+		return fmt.Errorf("%w: it is PEM, and DER is wanted: the Bytes of pem.Decode", ErrCSRMismatch)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: it cannot be parsed: %w", ErrCSRMismatch, err)
 	}

@@ -300,17 +300,18 @@ func TestUnsupportedKeys(t *testing.T) {
 	for name, tt := range map[string]struct {
 		key  crypto.Signer
 		want error
+		text string
 	}{
-		"nil":         {nil, ErrNoKey},
-		"nil pointer": {noKey, ErrNoKey},
-		"P-224":       {p224, ErrUnsupportedKey},
-		"short RSA":   {publicSigner{weak}, ErrUnsupportedKey},
-		"empty RSA":   {publicSigner{&rsa.PublicKey{}}, ErrUnsupportedKey},
-		"unknown":     {publicSigner{"key"}, ErrUnsupportedKey},
-		"nothing":     {publicSigner{nil}, ErrUnsupportedKey},
+		"nil":         {nil, ErrNoKey, "no key"},
+		"nil pointer": {noKey, ErrNoKey, "no key"},
+		"P-224":       {p224, ErrUnsupportedKey, "not ECDSA on another curve"},
+		"short RSA":   {publicSigner{weak}, ErrUnsupportedKey, "not RSA of 2047 bits"},
+		"empty RSA":   {publicSigner{&rsa.PublicKey{}}, ErrUnsupportedKey, "not RSA without a modulus"},
+		"unknown":     {publicSigner{"key"}, ErrUnsupportedKey, "not string"},
+		"nothing":     {publicSigner{nil}, ErrUnsupportedKey, "not <nil>"},
 	} {
-		if _, err := newSigningKey(tt.key); !errors.Is(err, tt.want) {
-			t.Errorf("%s: got %v, want %v", name, err, tt.want)
+		if _, err := newSigningKey(tt.key); !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
+			t.Errorf("%s: got %v, want %v, with %q", name, err, tt.want, tt.text)
 		}
 	}
 }

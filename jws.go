@@ -44,13 +44,16 @@ func newSigningKey(key crypto.Signer) (*signingKey, error) {
 	pub := key.Public()
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
-		if pub.N == nil || pub.N.BitLen() < 2048 {
-			return nil, ErrUnsupportedKey
+		if pub.N == nil {
+			return nil, fmt.Errorf("%w (not RSA without a modulus)", ErrUnsupportedKey)
+		}
+		if bits := pub.N.BitLen(); bits < 2048 {
+			return nil, fmt.Errorf("%w (not RSA of %d bits)", ErrUnsupportedKey, bits)
 		}
 		k.alg, k.hash = jose.RS256, crypto.SHA256
 	case *ecdsa.PublicKey:
 		if k.alg, k.hash, k.size = ecdsaAlgorithm(pub.Curve); k.alg == "" {
-			return nil, ErrUnsupportedKey
+			return nil, fmt.Errorf("%w (not ECDSA on another curve)", ErrUnsupportedKey)
 		}
 	case ed25519.PublicKey:
 		k.alg = jose.EdDSA

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"iter"
@@ -1048,6 +1049,14 @@ func TestBadRequestsOfObtain(t *testing.T) {
 		}
 		garbage := f.request("a.example.com")
 		garbage.CSR = func(context.Context, []acme.Identifier) ([]byte, error) { return []byte("CSR"), nil }
+		asPEM := f.request("a.example.com")
+		asPEM.CSR = func(ctx context.Context, ids []acme.Identifier) ([]byte, error) {
+			der, err := acme.NewCSR(f.certKey)(ctx, ids)
+			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), err
+		}
+		if _, err := f.account.Obtain(ctx, asPEM); !errors.Is(err, acme.ErrCSRMismatch) || !strings.Contains(err.Error(), "it is PEM, and DER is wanted") {
+			t.Errorf("CSR as PEM: %v", err)
+		}
 		for name, tt := range map[string]struct {
 			req  acme.CertificateRequest
 			want error
@@ -1077,6 +1086,9 @@ func TestBadRequestsOfObtain(t *testing.T) {
 		}
 		if err := f.account.Authorize(ctx, f.order("a.example.com"), f.solver, nil); !errors.Is(err, acme.ErrNilSolver) {
 			t.Errorf("Authorize with a nil solver: %v", err)
+		}
+		if _, err := f.account.Order(ctx, ""); !errors.Is(err, acme.ErrInsecureURL) || !strings.Contains(err.Error(), "it is empty") {
+			t.Errorf("Order without a URL: %v", err)
 		}
 		for name, a := range map[string]struct {
 			account *acme.Account
