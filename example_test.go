@@ -44,20 +44,24 @@ func Example() { //nolint:testableexamples // it would ask a real CA; TestReadme
 func ExampleAccount_Complete() {
 	ctx, account, request := exampleAccount()
 	defer done()
-
-	// The first process stores the order's URL before anything else is sent.
 	var stored string
-	dying, kill := context.WithCancel(ctx)
-	traced := acme.WithTrace(dying, &acme.Trace{OrderCreated: func(o *acme.Order) { stored = o.URL; kill() }})
-	_, err := account.Obtain(traced, request)
-	fmt.Println("died:", errors.Is(err, context.Canceled))
+	store := func(url string) { stored = url }
 
-	// The next one goes on with that order.
-	order, err := account.Order(ctx, stored)
-	if err != nil {
-		log.Fatal(err)
+	// The first process dies when it has an order.
+	func() {
+		ctx, kill := context.WithCancel(ctx)
+		traced := acme.WithTrace(ctx, &acme.Trace{OrderCreated: func(o *acme.Order) { store(o.URL) }, OrderStatus: func(*acme.Order) { kill() }})
+		_, err := account.Obtain(traced, request)
+		fmt.Println("died:", errors.Is(err, context.Canceled))
+	}()
+
+	// The next one goes on with that order, if it is of any use yet.
+	ctx = acme.WithTrace(ctx, &acme.Trace{OrderCreated: func(o *acme.Order) { store(o.URL) }})
+
+	cert, err := account.Complete(ctx, &acme.Order{URL: stored}, request)
+	if _, later := errors.AsType[*acme.WaitError](err); err != nil && !later && ctx.Err() == nil {
+		cert, err = account.Obtain(ctx, request) // that order came to nothing
 	}
-	cert, err := account.Complete(ctx, order, request)
 	if err != nil {
 		log.Fatal(err)
 	}

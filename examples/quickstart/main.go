@@ -142,10 +142,9 @@ func obtain(ctx context.Context, s settings, at *place, p *progress) (*acme.Cert
 // or makes a new one.
 func issue(ctx context.Context, account *acme.Account, files store.Store, request acme.CertificateRequest) (*acme.Certificate, error) {
 	if url := files.Read("order-url"); url != "" {
-		if order, err := account.Order(ctx, url); err == nil {
-			if cert, err := account.Complete(ctx, order, request); err == nil || ctx.Err() != nil {
-				return cert, err
-			}
+		cert, err := account.Complete(ctx, &acme.Order{URL: url}, request)
+		if _, waiting := errors.AsType[*acme.WaitError](err); err == nil || waiting || ctx.Err() != nil {
+			return cert, err
 		}
 	}
 	return account.Obtain(ctx, request)

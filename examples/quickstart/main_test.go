@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,17 +62,28 @@ func TestWithDirectory(t *testing.T) {
 	}
 }
 
-// A run that is interrupted leaves its order to the next.
+// A run that is interrupted leaves its order to the next, if that is for the same
+// names.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
+	for name, next := range map[string]string{"same name": "a.example", "another name": "b.example"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			interrupted(t, next)
+		})
+	}
+}
+
+func interrupted(t *testing.T, next string) {
+	t.Helper()
 	port := catest.FreePorts(t, 1)[0]
 	_, flags := catest.Start(t, pebble.Options{HTTPPort: port})
 	dir := catest.Value(flags, "-out")
-	args := append(flags, "-domain", "a.example", "-http", catest.Loopback(port))
+	args := append(flags, "-http", catest.Loopback(port), "-domain")
 	ctx, interrupt := context.WithCancel(t.Context())
 	ctx = acme.WithTrace(ctx, &acme.Trace{Present: func([]*acme.Attempt) { interrupt() }})
 	var out bytes.Buffer
-	if err := run(ctx, args, &out, false); err == nil {
+	if err := run(ctx, append(slices.Clip(args), "a.example"), &out, false); err == nil {
 		t.Fatal("not interrupted")
 	}
 	order := store.Store{Folder: dir}.Read("order-url")
@@ -79,12 +91,13 @@ func TestInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Reset()
-	if err := run(t.Context(), args, &out, false); err != nil {
+	if err := run(t.Context(), append(slices.Clip(args), next), &out, false); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "ordered") {
-		t.Errorf("there was another order:\n%s", out.String())
+	if ordered := strings.Contains(out.String(), "ordered"); ordered != (next != "a.example") {
+		t.Errorf("another order: %v\n%s", ordered, out.String())
 	}
+	catest.CheckCertificate(t, flags, "certificate.pem", "certificate-key.pem", next)
 }
 
 func TestFlags(t *testing.T) {

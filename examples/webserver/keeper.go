@@ -140,13 +140,12 @@ func (k *keeper) obtain(ctx context.Context) error {
 
 func (k *keeper) issue(ctx context.Context, request acme.CertificateRequest) (*acme.Certificate, error) {
 	if url := k.files.Read(orderFile); url != "" {
-		order, err := k.account.Order(ctx, url)
-		if err == nil && sameNames(order.Identifiers, k.ids) {
-			fmt.Fprintf(k.log, "going on with the order %s\n", url)
-			if cert, err := k.account.Complete(ctx, order, request); err == nil || ctx.Err() != nil {
-				return cert, err
-			}
+		fmt.Fprintf(k.log, "going on with the order %s\n", url)
+		cert, err := k.account.Complete(ctx, &acme.Order{URL: url}, request)
+		if _, waiting := errors.AsType[*acme.WaitError](err); err == nil || waiting || ctx.Err() != nil {
+			return cert, err
 		}
+		fmt.Fprintln(k.log, err)
 	}
 	fmt.Fprintln(k.log, "ordering a certificate")
 	return k.account.Obtain(ctx, request)
@@ -217,16 +216,4 @@ func (k *keeper) describe() string {
 	}
 	return fmt.Sprintf("a certificate for %s, serial %x, valid to %s, to be renewed at %s", strings.Join(names, ", "),
 		leaf.SerialNumber, leaf.NotAfter.UTC().Format(time.DateTime), k.renewal.At().UTC().Format(time.DateTime))
-}
-
-func sameNames(a, b []acme.Identifier) bool {
-	texts := func(ids []acme.Identifier) []string {
-		var names []string
-		for _, id := range ids {
-			names = append(names, strings.ToLower(id.Value))
-		}
-		slices.Sort(names)
-		return names
-	}
-	return slices.Equal(texts(a), texts(b))
 }
