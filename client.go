@@ -77,7 +77,8 @@ type Client struct {
 
 // Account returns a handle on an account that exists, from its key and its URL
 // as stored by the program: [Account.URL]. It sends nothing; a wrong key or URL
-// shows in the first request.
+// shows in the first request, as ErrAccountDoesNotExist, ErrUnauthorized or, for a
+// signature that does not fit the account, ErrMalformed.
 func (c *Client) Account(key crypto.Signer, url string) *Account {
 	a := &Account{client: c, url: url}
 	a.key, a.err = newSigningKey(key)

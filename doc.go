@@ -26,10 +26,10 @@
 //
 // # What to store
 //
-// The account key, the account URL ([Account.URL]), the certificate key, and
-// while an order is under way the order's URL (Trace.OrderCreated). With those a
-// new process goes on where another one died: [Client.Account], [Account.Order],
-// [Account.Complete].
+// The account key and the account URL ([Account.URL]); the certificate key, before
+// there is an order for it; and while that is under way the order's URL
+// (Trace.OrderCreated). With those a new process goes on where another one died:
+// [Client.Account], [Account.Complete].
 //
 // # Waiting and repeating
 //
@@ -43,8 +43,9 @@
 // # Errors
 //
 // What the server reports is a [*Problem], anywhere in the error's tree, and
-// errors.Is compares it with its type: errors.Is(err, acme.ErrRateLimited). What
-// the client itself finds is a [ClientError], like [ErrInvalidIdentifier]. What
+// errors.Is compares it with its type: errors.Is(err, acme.ErrRateLimited). When
+// to come back is in the RetryAfter of the one that errors.AsType finds. What the
+// client itself finds is a [ClientError], like [ErrInvalidIdentifier]. What
 // the server does not offer is errors.ErrUnsupported. [*AuthorizeError],
 // [*OrderError] and [*WaitError] tell what an issuance failed of. The text says
 // what was done, to which identifier and URL, and quotes the server.

@@ -18,7 +18,7 @@ type ProblemType string
 
 const problemNamespace = "urn:ietf:params:acme:error:"
 
-// Problem types of the IANA registry "ACME Error Types".
+// Problem types of the IANA registry "ACME Error Types", and of drafts.
 const (
 	ErrAccountDoesNotExist               ProblemType = problemNamespace + "accountDoesNotExist"
 	ErrAlreadyReplaced                   ProblemType = problemNamespace + "alreadyReplaced" // RFC 9773 §7.4

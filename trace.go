@@ -67,7 +67,8 @@ type Trace struct {
 
 	// OrderCreated is called with a new order before anything else is sent. A
 	// program that stores the order's URL here can go on after a crash, with
-	// [Account.Order] and [Account.Complete].
+	// [Account.Complete]. One that fails to, and had better not go on then, cancels
+	// the context.
 	OrderCreated func(*Order)
 
 	// OrderStatus is called whenever an order is read or finalized.

@@ -1,7 +1,7 @@
 // Package csrtemplate reads CSR templates, makes the certificate signing request
 // that one asks for, and checks requests against it (RFC 9115 §4).
 //
-// Who may order certificates for names of somebody else, like a content delivery
+// Whoever may order certificates for names of somebody else, like a content delivery
 // network for its customers, gets a template with the delegation: what the request
 // must have, may have, and must not have. Each field of a template is a value to be
 // used as it is, "**" for one that the holder has to give, or "*" for one that it

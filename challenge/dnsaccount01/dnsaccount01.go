@@ -9,7 +9,7 @@
 // so that accounts in several regions, or at several CAs, can each have a CNAME
 // record of their own that leads to where they may write, and none is in the way
 // of another. The label stays when the account's key is changed. [Name] tells it,
-// for who creates that record beforehand.
+// for whoever creates that record beforehand.
 //
 // A [Solver] is made and used like that of package dns01. Both may have the same
 // provider; put this one first into the Solvers of a request to have it preferred

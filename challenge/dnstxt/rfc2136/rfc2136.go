@@ -13,8 +13,8 @@
 //
 //	update-policy { grant acme name _acme-challenge.example.com. TXT; };
 //
-// It is a module of its own, so that who does not need it does not have
-// github.com/miekg/dns among the dependencies.
+// It is a module of its own, so that a program which does not need it does
+// not have github.com/miekg/dns among its dependencies.
 package rfc2136
 
 import (

@@ -6,8 +6,8 @@
 //	solver := &onioncsr01.Solver{Keys: []crypto.Signer{key}}
 //
 // Tor stores keys in an expanded form, which package crypto/ed25519 cannot sign
-// with. This is a module of its own, so that who does not need it does not have
-// filippo.io/edwards25519 among the dependencies.
+// with. This is a module of its own, so that a program which does not need it does
+// not have filippo.io/edwards25519 among its dependencies.
 package torkey
 
 import (
