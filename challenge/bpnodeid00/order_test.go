@@ -2,9 +2,6 @@ package bpnodeid00_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -17,16 +14,8 @@ import (
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/challenge/bpnodeid00"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 // receive has the agent answer what the CA sends.
 func (g *agent) receive(_ context.Context, b acmetest.Bundle) ([]byte, error) {
@@ -54,12 +43,7 @@ func newAccount(t *testing.T, g *agent) (*acmetest.Server, *acme.Account) {
 		Validate:        acmetest.ValidateBPNodeID00(g.receive),
 		Strict:          true,
 	})
-	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "test/1"}
-	account, err := client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca, account
+	return ca, testkit.Account(t, ca)
 }
 
 // TestOrder has a whole issuance for nodes of both schemes, from the order to the
@@ -76,7 +60,7 @@ func TestOrder(t *testing.T) {
 		}
 		return g.configure(ctx, r)
 	}}
-	key := newKey(t)
+	key := testkit.Key(t)
 	cert, err := account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: nodes},
 		CSR:          bpnodeid00.NewCSR(key, 0),
@@ -129,7 +113,7 @@ func TestFailure(t *testing.T) {
 	_, account := newAccount(t, new(agent)) // another one than the solver's
 	_, err := account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: []acme.Identifier{node("dtn://node/")}},
-		CSR:          bpnodeid00.NewCSR(newKey(t), 0),
+		CSR:          bpnodeid00.NewCSR(testkit.Key(t), 0),
 		Solvers:      []acme.Solver{&bpnodeid00.Solver{Configure: new(agent).configure}},
 	})
 	if !errors.Is(err, acme.ErrIncorrectResponse) || !strings.Contains(err.Error(), "bundleEID:dtn://node/") {
@@ -140,7 +124,7 @@ func TestFailure(t *testing.T) {
 func TestCSR(t *testing.T) {
 	t.Parallel()
 	conformance.Claim(t, "9891-5-02", "9891-5.2-01")
-	key := newKey(t)
+	key := testkit.Key(t)
 	for usage, want := range map[x509.KeyUsage]string{
 		0:                             "",
 		x509.KeyUsageDigitalSignature: "03020780",

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -20,16 +19,8 @@ import (
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/challenge/deviceattest01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 // A softDevice attests with a key of its own, that its maker has certified.
 type softDevice struct {
@@ -43,7 +34,7 @@ func newDevice(t *testing.T, serial string) *softDevice {
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{SerialNumber: serial}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
-	key := newKey(t)
+	key := testkit.Key(t)
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -75,12 +66,7 @@ func newAccount(t *testing.T, d *softDevice) (*acmetest.Server, *acme.Account) {
 		Validate:        acmetest.ValidateDeviceAttest01(makers),
 		Strict:          true,
 	})
-	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "test/1"}
-	account, err := client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca, account
+	return ca, testkit.Account(t, ca)
 }
 
 // TestOrder has a whole issuance for both identifier types, with the device in the
@@ -93,7 +79,7 @@ func TestOrder(t *testing.T) {
 	ca, account := newAccount(t, d)
 	for _, typ := range []acme.IdentifierType{acme.TypePermanentIdentifier, acme.TypeHardwareModule} {
 		for _, private := range []bool{false, true} {
-			key := newKey(t)
+			key := testkit.Key(t)
 			csr := acme.NewCSR(key)
 			if private {
 				csr = deviceattest01.NewPrivateCSR(key)
@@ -156,7 +142,7 @@ func TestBadAttestation(t *testing.T) {
 	obtain := func(solver *deviceattest01.Solver) error {
 		_, err := account.Obtain(t.Context(), acme.CertificateRequest{
 			OrderRequest: acme.OrderRequest{Identifiers: []acme.Identifier{device("SN-1234")}},
-			CSR:          acme.NewCSR(newKey(t)),
+			CSR:          acme.NewCSR(testkit.Key(t)),
 			Solvers:      []acme.Solver{solver},
 		})
 		return err

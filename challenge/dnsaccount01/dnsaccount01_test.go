@@ -2,10 +2,6 @@ package dnsaccount01_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
@@ -26,6 +22,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dnsaccount01"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 func TestMain(m *testing.M) { conformance.Main(m) }
@@ -182,7 +179,7 @@ func newFixture(t *testing.T, opts acmetest.Options) *fixture {
 	f.ca = acmetest.NewServer(t, opts)
 	f.client = &acme.Client{DirectoryURL: f.ca.DirectoryURL(), HTTPClient: f.ca.Client()}
 	var err error
-	if f.account, err = f.client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{TermsOfServiceAgreed: true}); err != nil {
+	if f.account, err = f.client.NewAccount(t.Context(), testkit.Key(t), acme.AccountRequest{TermsOfServiceAgreed: true}); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -211,19 +208,10 @@ func (f *fixture) validate(_ context.Context, v acmetest.Validation) error {
 func (f *fixture) obtain(names ...string) error {
 	_, err := f.account.Obtain(f.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: acme.DNS(names...)},
-		CSR:          acme.NewCSR(newKey(f.T)),
+		CSR:          acme.NewCSR(testkit.Key(f.T)),
 		Solvers:      []acme.Solver{&f.solver},
 	})
 	return err
-}
-
-func newKey(t *testing.T) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
 }
 
 // The server finds the records, whatever the case; and they are gone at the end,
@@ -248,7 +236,7 @@ func TestOrders(t *testing.T) {
 		if err := f.obtain("after.example.org"); err != nil {
 			t.Errorf("after the problem: %v", err)
 		}
-		changed, err := f.account.ChangeKey(t.Context(), newKey(t))
+		changed, err := f.account.ChangeKey(t.Context(), testkit.Key(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -23,6 +21,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dnspersist01"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 const hashPrefix = "https://ca.test/account-hash/"
@@ -42,7 +41,7 @@ type fixture struct {
 // newFixture makes a CA of a draft: 0, 1 or 2.
 func newFixture(t *testing.T, draft int, opts acmetest.Options) *fixture {
 	t.Helper()
-	f := &fixture{T: t, key: newKey(t)}
+	f := &fixture{T: t, key: testkit.Key(t)}
 	fields := map[string]any{}
 	if draft != 1 {
 		fields["accounturi"] = nil
@@ -71,20 +70,11 @@ func newFixture(t *testing.T, draft int, opts acmetest.Options) *fixture {
 	return f
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 func (f *fixture) obtain(names ...string) error {
 	f.Helper()
 	_, err := f.account.Obtain(f.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: acme.DNS(names...)},
-		CSR:          acme.NewCSR(newKey(f)),
+		CSR:          acme.NewCSR(testkit.Key(f)),
 		Solvers:      []acme.Solver{f.solver},
 	})
 	return err
@@ -191,7 +181,7 @@ func TestPrepare(t *testing.T) {
 	if err := f.obtain("example.com"); err != nil {
 		t.Error(err)
 	}
-	if f.account, err = f.account.ChangeKey(t.Context(), newKey(t)); err != nil {
+	if f.account, err = f.account.ChangeKey(t.Context(), testkit.Key(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.obtain("example.com"); !errors.Is(err, acme.ErrCheckFailed) || !strings.Contains(err.Error(), "another account") {

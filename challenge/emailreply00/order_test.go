@@ -2,9 +2,6 @@ package emailreply00_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -18,16 +15,8 @@ import (
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/challenge/emailreply00"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 // to returns the mails that were sent to an address.
 func (p *post) to(address string) [][]byte {
@@ -50,12 +39,7 @@ func newAccount(t *testing.T, p *post) (*acmetest.Server, *acme.Account) {
 		Strict:          true,
 	})
 	p.inbox = func(_, to string) [][]byte { return ca.ChallengeMails(to) }
-	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "test/1"}
-	account, err := client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca, account
+	return ca, testkit.Account(t, ca)
 }
 
 // TestOrder has a whole issuance, from the order to the names in the certificate, for
@@ -73,7 +57,7 @@ func TestOrder(t *testing.T) {
 		return p.send(ctx, r)
 	}
 	ids := []acme.Identifier{email(address), email("josé@xn--bcher-kva.example")}
-	key := newKey(t)
+	key := testkit.Key(t)
 	cert, err := account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: ids},
 		CSR:          emailreply00.NewCSR(key, x509.KeyUsageDigitalSignature),
@@ -138,7 +122,7 @@ func TestJoin(t *testing.T) {
 	solver.Join = emailreply00.JoinOctets
 	_, err := account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: []acme.Identifier{email(address)}},
-		CSR:          acme.NewCSR(newKey(t)),
+		CSR:          acme.NewCSR(testkit.Key(t)),
 		Solvers:      []acme.Solver{solver},
 	})
 	if !errors.Is(err, acme.ErrIncorrectResponse) || !strings.Contains(err.Error(), "email:"+address) {
@@ -162,7 +146,7 @@ func TestIgnoredOrder(t *testing.T) {
 	}
 	_, err := account.Obtain(ctx, acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: []acme.Identifier{email(address)}},
-		CSR:          acme.NewCSR(newKey(t)),
+		CSR:          acme.NewCSR(testkit.Key(t)),
 		Solvers:      []acme.Solver{solver},
 	})
 	if !errors.Is(err, context.Canceled) || len(p.sent) != 0 || ca.Count(acmetest.KindChallenge) != 0 {
@@ -189,7 +173,7 @@ func TestWildcard(t *testing.T) {
 func TestCSR(t *testing.T) {
 	t.Parallel()
 	conformance.Claim(t, "8823-3.3-01")
-	key, ids := newKey(t), []acme.Identifier{email(address)}
+	key, ids := testkit.Key(t), []acme.Identifier{email(address)}
 	usageOf := func(der []byte, err error) string {
 		t.Helper()
 		if err != nil {

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -25,6 +22,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
 	"github.com/seed-aa0b9f56/acme/challenge/onioncsr01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // A fixture is an account at a CA that validates onion-csr-01, and a service.
@@ -52,18 +50,9 @@ func newFixture(t *testing.T, opts acmetest.Options) *fixture {
 	return f
 }
 
-func newKey(t testing.TB) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 func (f *fixture) register() *acme.Account {
 	f.Helper()
-	account, err := f.client.NewAccount(f.Context(), newKey(f), acme.AccountRequest{})
+	account, err := f.client.NewAccount(f.Context(), testkit.Key(f), acme.AccountRequest{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -73,7 +62,7 @@ func (f *fixture) register() *acme.Account {
 func (f *fixture) request(names ...string) acme.CertificateRequest {
 	return acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: acme.DNS(names...)},
-		CSR:          acme.NewCSR(newKey(f)),
+		CSR:          acme.NewCSR(testkit.Key(f)),
 		Solvers:      []acme.Solver{f.solver},
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // A proxy stands for Tor: a SOCKS server (RFC 1928) that knows one name.
@@ -91,7 +92,7 @@ func (p *proxy) connect(conn net.Conn) error {
 // selfSigned makes a certificate for a name.
 func selfSigned(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
-	key := newKey(t)
+	key := testkit.Key(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),

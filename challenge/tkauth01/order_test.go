@@ -2,9 +2,6 @@ package tkauth01_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,16 +14,8 @@ import (
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/challenge/tkauth01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 // newAccount makes an account with a CA that takes the tokens of an authority.
 func newAccount(t *testing.T, authority *acmetest.TokenAuthority) (*acmetest.Server, *acme.Account) {
@@ -38,12 +27,7 @@ func newAccount(t *testing.T, authority *acmetest.TokenAuthority) (*acmetest.Ser
 		Validate:        acmetest.ValidateTKAuth01(authority),
 		Strict:          true,
 	})
-	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "test/1"}
-	account, err := client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca, account
+	return ca, testkit.Account(t, ca)
 }
 
 // extensions returns what a CSR or a certificate has, by object identifier.
@@ -76,7 +60,7 @@ func TestOrder(t *testing.T) {
 	ids := []acme.Identifier{numbers(), constraints}
 	for _, isCA := range []bool{false, true} {
 		ca.Reset()
-		key := newKey(t)
+		key := testkit.Key(t)
 		cert, err := account.Obtain(t.Context(), acme.CertificateRequest{
 			OrderRequest: acme.OrderRequest{Identifiers: ids},
 			CSR:          tkauth01.NewCSR(key, isCA),
@@ -153,7 +137,7 @@ func TestNothingIsSent(t *testing.T) {
 	var token string
 	_, err := account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: []acme.Identifier{numbers()}},
-		CSR:          tkauth01.NewCSR(newKey(t), false),
+		CSR:          tkauth01.NewCSR(testkit.Key(t), false),
 		Solvers: []acme.Solver{&tkauth01.Solver{Token: func(_ context.Context, r tkauth01.Request) (string, error) {
 			r.Fingerprint = fingerprint
 			token = stub.Grant(claims(r, nil))
@@ -173,7 +157,7 @@ func TestCSR(t *testing.T) {
 	if _, err := tkauth01.NewCSR(nil, true)(t.Context(), []acme.Identifier{numbers()}); !errors.Is(err, acme.ErrNoKey) {
 		t.Errorf("%v", err)
 	}
-	if _, err := tkauth01.NewCSR(newKey(t), true)(t.Context(), nil); !errors.Is(err, acme.ErrNoIdentifiers) {
+	if _, err := tkauth01.NewCSR(testkit.Key(t), true)(t.Context(), nil); !errors.Is(err, acme.ErrNoIdentifiers) {
 		t.Errorf("%v", err)
 	}
 }

@@ -2,10 +2,6 @@ package tlsalpn01_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,16 +13,8 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/tlsalpn01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
-
-func newKey(t *testing.T) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 // A whole order: the certificates are in place when the challenges are answered,
 // with {}, and gone afterwards. Addresses are validated like names (RFC 8738 §4).
@@ -46,16 +34,12 @@ func TestOrder(t *testing.T) {
 			return validate(ctx, a, wrapped(ctx, &solver))
 		},
 	})
-	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "test/1"}
-	account, err := client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	account := testkit.Account(t, ca)
 	ids := append(acme.DNS("a.example", "Bücher.example"), acme.IP(netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"))...)
 	var looked atomic.Int64
 	cert, err := account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: ids},
-		CSR:          acme.NewCSR(newKey(t)),
+		CSR:          acme.NewCSR(testkit.Key(t)),
 		Solvers: []acme.Solver{acme.Checked(&solver, func(ctx context.Context, a *acme.Attempt) error {
 			looked.Add(1)
 			return validate(ctx, a, wrapped(ctx, &solver))
@@ -74,7 +58,7 @@ func TestOrder(t *testing.T) {
 	// The CA says what it found, if it found something else.
 	_, err = account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: acme.DNS("b.example")},
-		CSR:          acme.NewCSR(newKey(t)),
+		CSR:          acme.NewCSR(testkit.Key(t)),
 		Solvers:      []acme.Solver{acme.Each(solver.Supports, func(context.Context, *acme.Attempt) (acme.Cleanup, error) { return nil, nil })},
 	})
 	if failed, ok := errors.AsType[*acme.AuthorizationError](err); !ok || failed.Authorization.Identifier.Value != "b.example" {
