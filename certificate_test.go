@@ -21,7 +21,7 @@ import (
 
 func TestRevocation(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		f := newFixture(t, acmetest.Options{})
+		f := newFixture(t, acmetest.Options{PreValidated: true})
 		ctx := t.Context()
 		obtain := func() (*acme.Certificate, []byte) {
 			cert, err := f.account.Obtain(ctx, f.request("a.example.com"))

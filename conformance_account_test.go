@@ -391,7 +391,8 @@ func TestOrderThatChangesIsInvalid(t *testing.T) {
 			}
 			t.Run(name+" "+status, func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
-					f := newFixture(t, acmetest.Options{ValidationTime: 10 * time.Millisecond, IssuanceTime: 10 * time.Millisecond})
+					late := status == "processing" || status == "valid"
+					f := newFixture(t, acmetest.Options{PreValidated: late, ValidationTime: 10 * time.Millisecond, IssuanceTime: 10 * time.Millisecond})
 					f.edits(func(m map[string]any) {
 						if m["status"] == status {
 							tt.edit(m)
@@ -402,7 +403,6 @@ func TestOrderThatChangesIsInvalid(t *testing.T) {
 					if tt.ok && err != nil || !tt.ok && (!errors.Is(err, acme.ErrMalformedResponse) || !strings.Contains(err.Error(), "have changed")) {
 						t.Errorf("got %v", err)
 					}
-					late := status == "processing" || status == "valid"
 					if got := f.ca.Count(acmetest.KindFinalize); !tt.ok && !late && got != 0 {
 						t.Errorf("finalized %d times", got)
 					}

@@ -46,16 +46,16 @@ func (f *fixture) kinds() map[acmetest.Kind]int {
 
 func TestRequestCountsConcurrency(t *testing.T) {
 	t.Parallel()
-	for _, k := range []int{1, 3, 20} {
+	for _, k := range []int{1, 3, 12} {
 		t.Run(fmt.Sprint(k), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{Latency: 10 * time.Millisecond})
-				req := f.request(names(20)...)
+				req := f.request(names(12)...)
 				req.Concurrency = k
 				if _, err := f.account.Obtain(t.Context(), req); err != nil {
 					t.Fatal(err)
 				}
-				if got, want := f.ca.Count(""), 6+40+k-1; got > want {
+				if got, want := f.ca.Count(""), 6+24+k-1; got > want {
 					t.Errorf("%d requests, want %d at most: %v", got, want, f.kinds())
 				}
 			})
@@ -84,12 +84,12 @@ func TestRequestCountReady(t *testing.T) {
 // one (x/crypto threw that away).
 func TestRequestCountBadNonces(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 30} {
+	for _, n := range []int{1, 12} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{BadNonce: 0.2, Seed: 7})
 				rejected := 0
-				for range max(1, 10/n) {
+				for range max(1, 6/n) {
 					f.ca.Reset()
 					f.account = f.newClient().Account(f.key, f.account.URL())
 					if _, err := f.account.Obtain(t.Context(), f.request(names(n)...)); err != nil {

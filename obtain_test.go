@@ -409,7 +409,7 @@ func TestCancelAnywhere(t *testing.T) {
 			synctestRun(t, func(t *testing.T) {
 				// The CA validates without looking: where it would look, a
 				// cancelled order fails, since the solver has cleaned up.
-				f := newFixture(t, acmetest.Options{Validate: failing(), Latency: 50 * time.Millisecond, ValidationTime: 500 * time.Millisecond, IssuanceTime: 500 * time.Millisecond})
+				f := newFixture(t, acmetest.Options{Validate: failing(), Latency: 50 * time.Millisecond, ValidationTime: 100 * time.Millisecond, IssuanceTime: 100 * time.Millisecond})
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
 				cause := errors.New("shutting down")
@@ -523,7 +523,7 @@ func TestComplete(t *testing.T) {
 	for _, status := range []acme.Status{acme.StatusPending, acme.StatusReady, acme.StatusProcessing, acme.StatusValid} {
 		t.Run(string(status), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				f := newFixture(t, acmetest.Options{ValidationTime: time.Second, IssuanceTime: time.Second})
+				f := newFixture(t, acmetest.Options{ValidationTime: 100 * time.Millisecond, IssuanceTime: 100 * time.Millisecond})
 				o := f.order("a.example.com")
 				if status != acme.StatusPending {
 					if err := f.account.Authorize(t.Context(), o, f.solver); err != nil {
@@ -654,7 +654,7 @@ func TestFinalizeIsLookedUp(t *testing.T) {
 			}
 			t.Run(fmt.Sprint(name, " ", issuance), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
-					f := newFixture(t, acmetest.Options{IssuanceTime: issuance, OmitLocation: true})
+					f := newFixture(t, acmetest.Options{PreValidated: true, IssuanceTime: issuance, OmitLocation: true})
 					f.fault(acmetest.FaultSequence(acmetest.KindFinalize, tt.faults...))
 					cert, err := f.account.Obtain(t.Context(), f.request("a.example.com"))
 					if (err == nil) != tt.ok {
@@ -730,7 +730,7 @@ func TestCertificateIsChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				f := newFixture(t, acmetest.Options{})
+				f := newFixture(t, acmetest.Options{PreValidated: true})
 				var other []byte // made before the faults begin
 				if errors.Is(tt.want, acme.ErrCertificateMismatch) {
 					other = tt.edit(f, nil)
@@ -1120,9 +1120,9 @@ func TestEach(t *testing.T) {
 			}
 			return func(context.Context) error { mu.Lock(); defer mu.Unlock(); cleaned++; return nil }, nil
 		})
-		req := f.request(names(30)...)
+		req := f.request(names(10)...)
 		req.Solvers = []acme.Solver{solver}
-		if _, err := f.account.Obtain(t.Context(), req); err != nil || presented != 30 || cleaned != 30 {
+		if _, err := f.account.Obtain(t.Context(), req); err != nil || presented != 10 || cleaned != 10 {
 			t.Errorf("presented %d, cleaned %d: %v", presented, cleaned, err)
 		}
 		presented, cleaned = 0, 0

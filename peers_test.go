@@ -43,14 +43,14 @@ func TestPeerDefects(t *testing.T) {
 				t.Errorf("sent %s", got)
 			}
 		}},
-		{"acmez: the account URL is lost after an update without Location", acmetest.Options{OmitLocation: true}, func(t *testing.T, f *fixture) {
+		{"acmez: the account URL is lost after an update without Location", acmetest.Options{PreValidated: true, OmitLocation: true}, func(t *testing.T, f *fixture) {
 			before := f.account.URL()
 			if _, err := f.account.Update(t.Context(), nil); err != nil || f.account.URL() != before {
 				t.Errorf("URL %q, %v", f.account.URL(), err)
 			}
 			f.obtains()
 		}},
-		{"acmez: revocation with a nil key panics", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"acmez: revocation with a nil key panics", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			cert := f.obtains()
 			if err := f.client.RevokeCertificate(t.Context(), nil, cert.PEM, 0); !errors.Is(err, acme.ErrNoKey) {
 				t.Errorf("got %v", err)
@@ -131,7 +131,7 @@ func TestPeerDefects(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}},
-		{"lego: the caller's Transport is replaced", acmetest.Options{}, func(t *testing.T, f *fixture) {
+		{"lego: the caller's Transport is replaced", acmetest.Options{PreValidated: true}, func(t *testing.T, f *fixture) {
 			hc := f.ca.HTTPClient()
 			transport := hc.Transport
 			f.client.HTTPClient = hc

@@ -476,7 +476,7 @@ func TestRenewalWithoutAdvice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				p := &renewer{fixture: newFixture(t, acmetest.Options{PreValidated: true, CertificateLifetime: 15 * 24 * time.Hour, Strict: true})}
+				p := &renewer{fixture: newFixture(t, acmetest.Options{PreValidated: true, CertificateLifetime: 6 * 24 * time.Hour, Strict: true})}
 				if err := p.obtain(""); err != nil {
 					t.Fatal(err)
 				}
@@ -500,9 +500,9 @@ func TestRenewalWithoutAdvice(t *testing.T) {
 				if gap := asked[tt.tries].Sub(asked[tt.tries-1]); gap < 6*time.Hour-time.Minute || gap > 6*time.Hour+10*time.Minute {
 					t.Errorf("asked again after %v", gap)
 				}
-				p.run(13*24*time.Hour, 24*time.Hour)
+				p.run(4*24*time.Hour, 24*time.Hour)
 				if got := len(p.ca.Issued()); got != 2 {
-					t.Errorf("%d certificates after 14 of 15 days", got)
+					t.Errorf("%d certificates after 5 of 6 days", got)
 				}
 			})
 		})
@@ -518,7 +518,7 @@ func TestRenewalNotOffered(t *testing.T) {
 		if err := p.obtain(""); err != nil {
 			t.Fatal(err)
 		}
-		p.run(63*24*time.Hour, 12*time.Hour)
+		p.run(63*24*time.Hour, 24*time.Hour)
 		if errs := slices.DeleteFunc(p.updates, func(err error) bool { return err == nil }); len(errs) > 0 || p.ca.Count(acmetest.KindRenewalInfo) != 0 {
 			t.Errorf("got %v", errs[0])
 		}
