@@ -168,26 +168,25 @@ func TestAccountStatus(t *testing.T) {
 // be updated (§7.1.2).
 func TestAccountUpdatesHaveNoOtherMembers(t *testing.T) {
 	conformance.Claim(t, "8555-7.1.2-02")
-	bubble(t, func(t *testing.T) {
-		f, wire := everything(t)
-		updates := 0
-		for _, m := range wire.posts(acme.OpUpdateAccount, acme.OpDeactivateAccount, acme.OpAccount) {
-			if m.url != f.account.URL() {
-				t.Errorf("%s: sent to %s", m.op, m.url)
-			}
-			switch m.op {
-			case acme.OpUpdateAccount:
-				hasMembers(t, strictObject(t, m.jws(t).payload), "contact")
-				updates++
-			case acme.OpDeactivateAccount:
-				hasMembers(t, strictObject(t, m.jws(t).payload), "status")
-				updates++
-			}
+	t.Parallel()
+	f, wire := everything(t)
+	updates := 0
+	for _, m := range wire.posts(acme.OpUpdateAccount, acme.OpDeactivateAccount, acme.OpAccount) {
+		if m.url != f.account.URL() {
+			t.Errorf("%s: sent to %s", m.op, m.url)
 		}
-		if updates < 2 {
-			t.Errorf("%d updates", updates)
+		switch m.op {
+		case acme.OpUpdateAccount:
+			hasMembers(t, strictObject(t, m.jws(t).payload), "contact")
+			updates++
+		case acme.OpDeactivateAccount:
+			hasMembers(t, strictObject(t, m.jws(t).payload), "status")
+			updates++
 		}
-	})
+	}
+	if updates < 2 {
+		t.Errorf("%d updates", updates)
+	}
 }
 
 // An account object may have little in it (§7.1.2).

@@ -32,6 +32,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -277,9 +278,29 @@ func (s signedJSON) verifiesMAC(t *testing.T, key []byte) {
 	}
 }
 
-// everything sends every request that the library has, each at least once, and
-// returns what was sent.
+// sentOnce is what the first test that wanted everything has sent, for the others.
+var sentOnce struct {
+	sync.Once
+	f    *fixture
+	wire *tap
+}
+
+// everything returns what was sent with every request that the library has, each
+// at least once, and the fixture, which is not to send more.
 func everything(t *testing.T) (*fixture, *tap) {
+	t.Helper()
+	sentOnce.Do(func() {
+		synctest.Test(t, func(t *testing.T) { sentOnce.f, sentOnce.wire = sendEverything(t) })
+	})
+	if sentOnce.f == nil {
+		t.Fatal("another test has failed to send everything")
+	}
+	f := *sentOnce.f
+	f.T = t
+	return &f, sentOnce.wire
+}
+
+func sendEverything(t *testing.T) (*fixture, *tap) {
 	t.Helper()
 	mac := bytes.Repeat([]byte("k"), 64)
 	f := newFixture(t, acmetest.Options{ExternalAccounts: map[string][]byte{"kid-1": mac}, AlternateChains: 1, OrdersPerPage: 2})
@@ -363,28 +384,27 @@ func operations(t *testing.T) []acme.Operation {
 // the field of the server's nonces (§6.5.1).
 func TestEveryRequestHasItsFields(t *testing.T) {
 	conformance.Claim(t, "8555-6.1-02", "8555-6.1-03", "8555-6.1-04", "8555-6.2-15", "8555-6.5.1-02")
-	bubble(t, func(t *testing.T) {
-		_, wire := everything(t)
-		products := regexp.MustCompile(`^test/1 acme/\S+ Go-http-client/\d+\.\d+\S*$`)
-		for _, m := range wire.sent() {
-			if ua := m.header.Get("User-Agent"); !products.MatchString(ua) {
-				t.Errorf("%s: User-Agent %q", m.op, ua)
-			}
-			if got := m.header.Values("Accept-Language"); !slices.Equal(got, []string{"en"}) {
-				t.Errorf("%s: Accept-Language %q", m.op, got)
-			}
-			want := []string(nil)
-			if m.method == http.MethodPost {
-				want = []string{"application/jose+json"}
-			}
-			if got := m.header.Values("Content-Type"); !slices.Equal(got, want) {
-				t.Errorf("%s: Content-Type %q", m.op, got)
-			}
-			if m.header["Replay-Nonce"] != nil {
-				t.Errorf("%s: has a Replay-Nonce", m.op)
-			}
+	t.Parallel()
+	_, wire := everything(t)
+	products := regexp.MustCompile(`^test/1 acme/\S+ Go-http-client/\d+\.\d+\S*$`)
+	for _, m := range wire.sent() {
+		if ua := m.header.Get("User-Agent"); !products.MatchString(ua) {
+			t.Errorf("%s: User-Agent %q", m.op, ua)
 		}
-	})
+		if got := m.header.Values("Accept-Language"); !slices.Equal(got, []string{"en"}) {
+			t.Errorf("%s: Accept-Language %q", m.op, got)
+		}
+		want := []string(nil)
+		if m.method == http.MethodPost {
+			want = []string{"application/jose+json"}
+		}
+		if got := m.header.Values("Content-Type"); !slices.Equal(got, want) {
+			t.Errorf("%s: Content-Type %q", m.op, got)
+		}
+		if m.header["Replay-Nonce"] != nil {
+			t.Errorf("%s: has a Replay-Nonce", m.op)
+		}
+	}
 }
 
 // Each body is one flattened JWS with its payload inside (§6.2), strict JSON in
@@ -392,43 +412,42 @@ func TestEveryRequestHasItsFields(t *testing.T) {
 // strictObject and octetsOf see to the latter two.
 func TestEveryBodyIsAFlattenedJWS(t *testing.T) {
 	conformance.Claim(t, "8555-6.1-05", "8555-6.1-07", "8555-6.2-02", "8555-6.2-03", "8555-6.2-04", "8555-6.2-05", "8555-6.2-06", "7515-2-01", "7515-4-01", "7515-7.2.1-01", "7515-7.2.2-01")
-	bubble(t, func(t *testing.T) {
-		_, wire := everything(t)
-		binary := map[string]int{}
-		for _, m := range wire.sent() {
-			if m.method != http.MethodPost {
-				if len(m.body) > 0 {
-					t.Errorf("%s %s has a body", m.method, m.op)
-				}
-				continue
+	t.Parallel()
+	_, wire := everything(t)
+	binary := map[string]int{}
+	for _, m := range wire.sent() {
+		if m.method != http.MethodPost {
+			if len(m.body) > 0 {
+				t.Errorf("%s %s has a body", m.method, m.op)
 			}
-			s := m.jws(t)
-			hasMembers(t, s.members, "protected", "payload", "signature") // no header, no signatures
-			if s.protected["b64"] != nil || s.protected["crit"] != nil {
-				t.Errorf("%s: protected header %s", m.op, s.header)
-			}
-			if len(s.payload) == 0 {
-				continue
-			}
-			payload := strictObject(t, s.payload)
-			for _, name := range []string{"csr", "certificate"} {
-				if payload[name] != nil {
-					binary[name] += len(octetsOf(t, payload[name]))
-				}
-			}
-			if inner := payload["externalAccountBinding"]; inner != nil {
-				binary["externalAccountBinding"] += len(parseSignedJSON(t, inner).signature)
-			}
-			if payload["protected"] != nil {
-				binary["keyChange"] += len(parseSignedJSON(t, s.payload).signature)
+			continue
+		}
+		s := m.jws(t)
+		hasMembers(t, s.members, "protected", "payload", "signature") // no header, no signatures
+		if s.protected["b64"] != nil || s.protected["crit"] != nil {
+			t.Errorf("%s: protected header %s", m.op, s.header)
+		}
+		if len(s.payload) == 0 {
+			continue
+		}
+		payload := strictObject(t, s.payload)
+		for _, name := range []string{"csr", "certificate"} {
+			if payload[name] != nil {
+				binary[name] += len(octetsOf(t, payload[name]))
 			}
 		}
-		for _, name := range []string{"csr", "certificate", "externalAccountBinding", "keyChange"} {
-			if binary[name] == 0 {
-				t.Errorf("no %s was sent", name)
-			}
+		if inner := payload["externalAccountBinding"]; inner != nil {
+			binary["externalAccountBinding"] += len(parseSignedJSON(t, inner).signature)
 		}
-	})
+		if payload["protected"] != nil {
+			binary["keyChange"] += len(parseSignedJSON(t, s.payload).signature)
+		}
+	}
+	for _, name := range []string{"csr", "certificate", "externalAccountBinding", "keyChange"} {
+		if binary[name] == 0 {
+			t.Errorf("no %s was sent", name)
+		}
+	}
 }
 
 // Each body is signed by the account key under the account's URL as kid, or
@@ -436,39 +455,38 @@ func TestEveryBodyIsAFlattenedJWS(t *testing.T) {
 // the one or the other (§6.2).
 func TestEveryRequestIsSigned(t *testing.T) {
 	conformance.Claim(t, "8555-6.2-01", "8555-6.2-07", "8555-6.2-08", "8555-6.2-11", "8555-6.2-12", "8555-6.2-13", "8555-6.2-14", "7515-4.1.3-01")
-	bubble(t, func(t *testing.T) {
-		f, wire := everything(t)
-		withJWK := map[acme.Operation]int{}
-		for _, m := range wire.posts() {
-			s := m.jws(t)
-			jwk, kid := s.protected["jwk"], s.protected["kid"]
-			switch {
-			case (jwk == nil) == (kid == nil):
-				t.Errorf("%s: protected header %s", m.op, s.header)
-			case jwk != nil:
-				withJWK[m.op]++
-				key := keyOfJWK(t, jwk)
-				s.verifies(t, key)
-				if m.op == acme.OpRevokeCert {
-					f.isKeyOf(key, s.payload)
-				}
-			default:
-				s.verifies(t, m.signer)
-				if got := stringIn(t, s.protected, "kid"); got != m.account {
-					t.Errorf("%s: kid %q, want %q", m.op, got, m.account)
-				}
+	t.Parallel()
+	f, wire := everything(t)
+	withJWK := map[acme.Operation]int{}
+	for _, m := range wire.posts() {
+		s := m.jws(t)
+		jwk, kid := s.protected["jwk"], s.protected["kid"]
+		switch {
+		case (jwk == nil) == (kid == nil):
+			t.Errorf("%s: protected header %s", m.op, s.header)
+		case jwk != nil:
+			withJWK[m.op]++
+			key := keyOfJWK(t, jwk)
+			s.verifies(t, key)
+			if m.op == acme.OpRevokeCert {
+				f.isKeyOf(key, s.payload)
+			}
+		default:
+			s.verifies(t, m.signer)
+			if got := stringIn(t, s.protected, "kid"); got != m.account {
+				t.Errorf("%s: kid %q, want %q", m.op, got, m.account)
 			}
 		}
-		for op, n := range withJWK {
-			accounts := op == acme.OpNewAccount || op == acme.OpFindAccount
-			if all := len(wire.posts(op)); accounts && n != all || op == acme.OpRevokeCert && n != 1 || !accounts && op != acme.OpRevokeCert {
-				t.Errorf("%s: %d of %d with a jwk", op, n, all)
-			}
+	}
+	for op, n := range withJWK {
+		accounts := op == acme.OpNewAccount || op == acme.OpFindAccount
+		if all := len(wire.posts(op)); accounts && n != all || op == acme.OpRevokeCert && n != 1 || !accounts && op != acme.OpRevokeCert {
+			t.Errorf("%s: %d of %d with a jwk", op, n, all)
 		}
-		if len(withJWK) != 3 {
-			t.Errorf("with a jwk: %v", withJWK)
-		}
-	})
+	}
+	if len(withJWK) != 3 {
+		t.Errorf("with a jwk: %v", withJWK)
+	}
 }
 
 // isKeyOf checks that a key is the one of the certificate in a revocation.
@@ -510,49 +528,47 @@ func (k secretKey) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte
 // (§6.4).
 func TestEveryRequestNamesItsURL(t *testing.T) {
 	conformance.Claim(t, "8555-6.2-10", "8555-6.4-02", "8555-6.4.1-01")
-	bubble(t, func(t *testing.T) {
-		_, wire := everything(t)
-		for _, m := range wire.posts() {
-			if got := stringIn(t, m.jws(t).protected, "url"); got != m.url {
-				t.Errorf("%s: url %q, sent to %q", m.op, got, m.url)
-			}
+	t.Parallel()
+	_, wire := everything(t)
+	for _, m := range wire.posts() {
+		if got := stringIn(t, m.jws(t).protected, "url"); got != m.url {
+			t.Errorf("%s: url %q, sent to %q", m.op, got, m.url)
 		}
-	})
+	}
 }
 
 // Each signed request has a nonce that the server gave in an earlier answer, to
 // whatever request it was (§6.5).
 func TestEveryRequestHasANonceOfTheServer(t *testing.T) {
 	conformance.Claim(t, "8555-6.2-09", "8555-6.5-01", "8555-6.5-02", "8555-6.5-05", "8555-6.5.2-01")
-	bubble(t, func(t *testing.T) {
-		f, wire := everything(t)
-		given, fetched, shared := map[string]string{}, 0, 0 // nonces in the pool, and where they are from
-		for _, m := range wire.sent() {
-			if m.op == acme.OpNewNonce {
-				fetched++
-			}
-			if m.method == http.MethodPost {
-				nonce := stringIn(t, m.jws(t).protected, "nonce")
-				from, ok := given[nonce]
-				if !ok || !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(nonce) {
-					t.Errorf("%s: nonce %q was not given, or used before", m.op, nonce)
-				}
-				if from != m.url {
-					shared++
-				}
-				delete(given, nonce)
-			}
-			given[m.nonce] = m.url
+	t.Parallel()
+	f, wire := everything(t)
+	given, fetched, shared := map[string]string{}, 0, 0 // nonces in the pool, and where they are from
+	for _, m := range wire.sent() {
+		if m.op == acme.OpNewNonce {
+			fetched++
 		}
-		for _, r := range f.ca.Requests() {
-			if r.ProblemType == string(acme.ErrBadNonce) {
-				t.Errorf("%s: the nonce was refused", r.Kind)
+		if m.method == http.MethodPost {
+			nonce := stringIn(t, m.jws(t).protected, "nonce")
+			from, ok := given[nonce]
+			if !ok || !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(nonce) {
+				t.Errorf("%s: nonce %q was not given, or used before", m.op, nonce)
 			}
+			if from != m.url {
+				shared++
+			}
+			delete(given, nonce)
 		}
-		if fetched > 2 || shared < 20 { // another after the answer that is lost
-			t.Errorf("%d nonces were fetched, %d came from other resources", fetched, shared)
+		given[m.nonce] = m.url
+	}
+	for _, r := range f.ca.Requests() {
+		if r.ProblemType == string(acme.ErrBadNonce) {
+			t.Errorf("%s: the nonce was refused", r.Kind)
 		}
-	})
+	}
+	if fetched > 2 || shared < 20 { // another after the answer that is lost
+		t.Errorf("%d nonces were fetched, %d came from other resources", fetched, shared)
+	}
 }
 
 // Everything is read by POST-as-GET, whose payload is there and empty (§6.3);
@@ -564,27 +580,26 @@ func TestResourcesAreReadByPostAsGet(t *testing.T) {
 		acme.OpDelegations, acme.OpDelegation,
 	}
 	unsigned := map[acme.Operation]string{acme.OpDirectory: "GET", acme.OpNewNonce: "HEAD", acme.OpRenewalInfo: "GET"}
-	bubble(t, func(t *testing.T) {
-		f, wire := everything(t)
-		for i, m := range wire.sent() {
-			if method, ok := unsigned[m.op]; ok {
-				if m.method != method || len(m.body) > 0 {
-					t.Errorf("%s: %s with body %q", m.op, m.method, m.body)
-				}
-				continue
+	t.Parallel()
+	f, wire := everything(t)
+	for i, m := range wire.sent() {
+		if method, ok := unsigned[m.op]; ok {
+			if m.method != method || len(m.body) > 0 {
+				t.Errorf("%s: %s with body %q", m.op, m.method, m.body)
 			}
-			if m.method != http.MethodPost || i == 0 {
-				t.Fatalf("request %d: %s %s", i, m.method, m.op)
-			}
-			payload := stringIn(t, m.jws(t).members, "payload")
-			if (payload == "") != slices.Contains(reads, m.op) {
-				t.Errorf("%s: payload %q", m.op, payload)
-			}
+			continue
 		}
-		if first := wire.sent()[0]; first.op != acme.OpDirectory || first.url != f.ca.DirectoryURL() {
-			t.Errorf("the first request is %s %s", first.method, first.url)
+		if m.method != http.MethodPost || i == 0 {
+			t.Fatalf("request %d: %s %s", i, m.method, m.op)
 		}
-	})
+		payload := stringIn(t, m.jws(t).members, "payload")
+		if (payload == "") != slices.Contains(reads, m.op) {
+			t.Errorf("%s: payload %q", m.op, payload)
+		}
+	}
+	if first := wire.sent()[0]; first.op != acme.OpDirectory || first.url != f.ca.DirectoryURL() {
+		t.Errorf("the first request is %s %s", first.method, first.url)
+	}
 }
 
 // What is sent is UTF-8, whatever it is made of, and a server's UTF-8 comes back
