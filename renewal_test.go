@@ -384,16 +384,16 @@ func TestRenewalSchedule(t *testing.T) {
 				return nil
 			}
 			asked, about = append(asked, time.Now()), append(about, r.URL)
-			return &acmetest.Fault{Header: http.Header{"Retry-After": {"21600"}}}
+			return &acmetest.Fault{Header: http.Header{"Retry-After": {"7200"}}}
 		})
 		if err := p.obtain(""); err != nil {
 			t.Fatal(err)
 		}
-		p.run(5*24*time.Hour, time.Hour)
-		if len(asked) != 20 || !asked[0].Equal(began) || asked[1].Sub(asked[0]) != 6*time.Hour || asked[19].Sub(asked[18]) != 6*time.Hour || len(p.ca.Issued()) != 1 {
+		p.run(5*24*time.Hour, 10*time.Minute)
+		if len(asked) != 60 || !asked[0].Equal(began) || asked[1].Sub(asked[0]) != 2*time.Hour || asked[59].Sub(asked[58]) != 2*time.Hour || len(p.ca.Issued()) != 1 {
 			t.Errorf("asked %d times, %v and then %v, issued %d", len(asked), asked[0], asked[1], len(p.ca.Issued()))
 		}
-		p.run(6*24*time.Hour, time.Hour)
+		p.run(6*24*time.Hour, 10*time.Minute)
 		issued := p.ca.Issued()
 		if len(issued) != 2 || issued[1].NotBefore.Before(start) || issued[1].NotBefore.After(end) {
 			t.Fatalf("issued %d", len(issued))
@@ -409,8 +409,8 @@ func TestRenewalSchedule(t *testing.T) {
 		// the CA says the same of what it issues then.
 		start, end, until = issued[1].NotBefore, issued[1].NotBefore.Add(time.Minute), time.Now().AddDate(1, 0, 0)
 		n, from := len(about), time.Now()
-		p.run(48*time.Hour, time.Hour)
-		if issued = p.ca.Issued(); len(issued) != 3 || issued[2].NotBefore.Sub(from) > 6*time.Hour {
+		p.run(48*time.Hour, 10*time.Minute)
+		if issued = p.ca.Issued(); len(issued) != 3 || issued[2].NotBefore.Sub(from) > 2*time.Hour {
 			t.Fatalf("issued %d", len(issued))
 		}
 		for _, url := range about[n:] {
@@ -441,7 +441,7 @@ func TestRenewalBackoff(t *testing.T) {
 			}
 			return nil
 		})
-		p.run(26*time.Hour, 5*time.Minute)
+		p.run(26*time.Hour, time.Minute)
 		// Each attempt is two requests: with replaces and without.
 		attempts = slices.CompactFunc(attempts, func(a, b time.Time) bool { return a.Equal(b) })
 		var gaps []time.Duration
@@ -476,7 +476,7 @@ func TestRenewalWithoutAdvice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				p := &renewer{fixture: newFixture(t, acmetest.Options{PreValidated: true, CertificateLifetime: 6 * 24 * time.Hour, Strict: true})}
+				p := &renewer{fixture: newFixture(t, acmetest.Options{PreValidated: true, CertificateLifetime: 15 * 24 * time.Hour, Strict: true})}
 				if err := p.obtain(""); err != nil {
 					t.Fatal(err)
 				}
@@ -500,9 +500,9 @@ func TestRenewalWithoutAdvice(t *testing.T) {
 				if gap := asked[tt.tries].Sub(asked[tt.tries-1]); gap < 6*time.Hour-time.Minute || gap > 6*time.Hour+10*time.Minute {
 					t.Errorf("asked again after %v", gap)
 				}
-				p.run(108*time.Hour, 24*time.Hour)
+				p.run(13*24*time.Hour, 24*time.Hour)
 				if got := len(p.ca.Issued()); got != 2 {
-					t.Errorf("%d certificates after 5½ of 6 days", got)
+					t.Errorf("%d certificates after 14 of 15 days", got)
 				}
 			})
 		})
@@ -518,7 +518,7 @@ func TestRenewalNotOffered(t *testing.T) {
 		if err := p.obtain(""); err != nil {
 			t.Fatal(err)
 		}
-		p.run(63*24*time.Hour, 24*time.Hour)
+		p.run(63*24*time.Hour, 12*time.Hour)
 		if errs := slices.DeleteFunc(p.updates, func(err error) bool { return err == nil }); len(errs) > 0 || p.ca.Count(acmetest.KindRenewalInfo) != 0 {
 			t.Errorf("got %v", errs[0])
 		}

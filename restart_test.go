@@ -26,7 +26,7 @@ func TestRestart(t *testing.T) {
 			for n := 1; ; n++ {
 				survived := false
 				ok := t.Run(fmt.Sprint("request ", n), func(t *testing.T) {
-					synctestRun(t, func(t *testing.T) { survived = dieAt(t, n, acted, 10*time.Millisecond) })
+					synctestRun(t, func(t *testing.T) { survived = dieAt(t, n, acted, 50*time.Millisecond) })
 				})
 				if survived || !ok {
 					break
@@ -43,7 +43,7 @@ func TestRestart(t *testing.T) {
 // dieAt lets a process die at its nth request, and reports whether it was done
 // before that.
 func dieAt(t *testing.T, n int, acted bool, issuance time.Duration) (survived bool) {
-	f := newFixture(t, acmetest.Options{Validate: failing(), ValidationTime: 10 * time.Millisecond, IssuanceTime: issuance})
+	f := newFixture(t, acmetest.Options{Validate: failing(), ValidationTime: 50 * time.Millisecond, IssuanceTime: issuance})
 	killed := errors.New("killed")
 	ctx, kill := context.WithCancelCause(t.Context())
 	sent := 0

@@ -140,6 +140,17 @@ func TestWebrootLeavesTheRest(t *testing.T) {
 	}
 }
 
+// symlink makes a symbolic link. Only Windows may refuse that.
+func symlink(t *testing.T, target, name string) {
+	t.Helper()
+	switch err := os.Symlink(target, name); {
+	case err != nil && runtime.GOOS == "windows":
+		t.Skipf("symbolic links cannot be made here: enable the developer mode of Windows: %v", err)
+	case err != nil:
+		t.Fatal(err)
+	}
+}
+
 func TestWebrootRefuses(t *testing.T) {
 	t.Parallel()
 	link := func(target, name string) func(*testing.T, string) {
@@ -148,9 +159,7 @@ func TestWebrootRefuses(t *testing.T) {
 			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-				t.Skipf("symbolic links cannot be made here (on Windows: enable the developer mode): %v", err)
-			}
+			symlink(t, target, filepath.Join(dir, name))
 		}
 	}
 	file := func(name, text string) func(*testing.T, string) {
@@ -213,9 +222,7 @@ func TestWebrootFollowsInnerLinks(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "acme"), 0o700), os.Mkdir(filepath.Join(dir, ".well-known"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join("..", "acme"), filepath.Join(dir, below)); err != nil {
-		t.Skipf("symbolic links cannot be made here (on Windows: enable the developer mode): %v", err)
-	}
+	symlink(t, filepath.Join("..", "acme"), filepath.Join(dir, below))
 	cleanup := present(t, &http01.Webroot{Dir: dir}, token)
 	if _, err := os.Stat(filepath.Join(dir, "acme", token)); err != nil {
 		t.Error(err)

@@ -31,7 +31,7 @@ func needSoftHSM(t *testing.T) (module string) {
 	t.Helper()
 	module, err := softHSM()
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("SoftHSM is needed: apt-get install softhsm2 (Debian), or brew install softhsm: %v", err)
 	}
 	t.Setenv("SOFTHSM2_CONF", "")
 	return module
