@@ -93,7 +93,7 @@ func TestChallengeAnswer(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{
 					Validate:       failing(),
-					ValidationTime: 100 * time.Millisecond,
+					ValidationTime: 2 * time.Second,
 					ChallengeTypes: []string{"http-01", "dns-01", "tls-alpn-01", "example-01", "example-02"},
 				})
 				var chosen []string
@@ -274,7 +274,7 @@ func TestChallengesOfFinalAuthorizations(t *testing.T) {
 					})),
 					// So long that the client looks at the authorizations.
 					acmetest.FaultAlways(acmetest.KindOrder, acmetest.EditJSON(func(m map[string]any) {
-						if orders++; orders < 12 {
+						if orders++; orders < 15 {
 							m["status"] = "pending"
 						}
 					})),
@@ -785,7 +785,7 @@ func TestDNS01(t *testing.T) {
 				defer cancel()
 				var mu sync.Mutex
 				looked := 0
-				f := newFixture(t, acmetest.Options{ValidationTime: 100 * time.Millisecond, Validate: func(_ context.Context, v acmetest.Validation) error {
+				f := newFixture(t, acmetest.Options{ValidationTime: 2 * time.Second, Validate: func(_ context.Context, v acmetest.Validation) error {
 					mu.Lock()
 					looked++
 					mu.Unlock()

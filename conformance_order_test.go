@@ -247,7 +247,7 @@ func TestOrderURLIsTheLocation(t *testing.T) {
 func TestOrderOfTheListsDoesNotMatter(t *testing.T) {
 	conformance.Claim(t, "8555-7.4-04")
 	t.Parallel()
-	for seed := range uint64(2) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var mu sync.Mutex
@@ -315,7 +315,7 @@ func TestFinalizeRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				f := newFixture(t, acmetest.Options{Validate: failing(), ValidationTime: 100 * time.Millisecond})
+				f := newFixture(t, acmetest.Options{Validate: failing(), ValidationTime: 3 * time.Second})
 				seen := f.arrivals(func(r acmetest.Request) *acmetest.Fault {
 					if r.Kind == acmetest.KindFinalize {
 						if o := f.ca.Orders()[0]; o.Status != "ready" || r.URL != o.URL+"/finalize" {

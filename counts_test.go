@@ -17,7 +17,7 @@ import (
 func TestRequestCounts(t *testing.T) {
 	conformance.Claim(t, "8555-7.1.6-03")
 	t.Parallel()
-	for _, n := range []int{1, 2, 7, 8, 9} {
+	for _, n := range []int{1, 2, 7, 8, 9, 100} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{})
@@ -46,16 +46,16 @@ func (f *fixture) kinds() map[acmetest.Kind]int {
 
 func TestRequestCountsConcurrency(t *testing.T) {
 	t.Parallel()
-	for _, k := range []int{1, 3, 12} {
+	for _, k := range []int{1, 3, 20} {
 		t.Run(fmt.Sprint(k), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{Latency: 10 * time.Millisecond})
-				req := f.request(names(12)...)
+				req := f.request(names(20)...)
 				req.Concurrency = k
 				if _, err := f.account.Obtain(t.Context(), req); err != nil {
 					t.Fatal(err)
 				}
-				if got, want := f.ca.Count(""), 6+24+k-1; got > want {
+				if got, want := f.ca.Count(""), 6+40+k-1; got > want {
 					t.Errorf("%d requests, want %d at most: %v", got, want, f.kinds())
 				}
 			})
@@ -84,12 +84,12 @@ func TestRequestCountReady(t *testing.T) {
 // one (x/crypto threw that away).
 func TestRequestCountBadNonces(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 12} {
+	for _, n := range []int{1, 30} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{BadNonce: 0.2, Seed: 7})
 				rejected := 0
-				for range max(1, 6/n) {
+				for range max(1, 10/n) {
 					f.ca.Reset()
 					f.account = f.newClient().Account(f.key, f.account.URL())
 					if _, err := f.account.Obtain(t.Context(), f.request(names(n)...)); err != nil {
@@ -194,7 +194,7 @@ func TestConnections(t *testing.T) {
 func (f *fixture) checkConnections(want int, count func() int) {
 	f.Helper()
 	for i := range 2 {
-		if _, err := f.account.Obtain(f.Context(), f.request(names(9)...)); err != nil {
+		if _, err := f.account.Obtain(f.Context(), f.request(names(12)...)); err != nil {
 			f.Fatal(err)
 		}
 		if got := count(); got > want {
@@ -214,7 +214,7 @@ func TestPollingOvershoot(t *testing.T) {
 		t.Run(tt.validation.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{ValidationTime: tt.validation})
-				for i := range 3 { // intervals are jittered
+				for i := range 5 { // intervals are jittered
 					start := time.Now()
 					if _, err := f.account.Obtain(t.Context(), f.request(fmt.Sprintf("n%d.example.com", i))); err != nil {
 						t.Fatal(err)
@@ -231,7 +231,7 @@ func TestPollingOvershoot(t *testing.T) {
 func TestPollsInTenSeconds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{ValidationTime: 10 * time.Second})
-		for i := range 3 {
+		for i := range 5 {
 			f.ca.Reset()
 			if _, err := f.account.Obtain(t.Context(), f.request(fmt.Sprintf("n%d.example.com", i))); err != nil {
 				t.Fatal(err)

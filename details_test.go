@@ -1484,7 +1484,7 @@ func TestBodiesAndFlights(t *testing.T) {
 			}
 			return resp, err
 		})}
-		if _, err := f.account.Obtain(t.Context(), f.request(names(12)...)); err != nil {
+		if _, err := f.account.Obtain(t.Context(), f.request(names(30)...)); err != nil {
 			t.Fatal(err)
 		}
 		f.fault(acmetest.FaultAlways(acmetest.KindAccount, acmetest.Fault{Status: 403}))

@@ -14,14 +14,12 @@ import (
 	"io"
 	"log"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -71,54 +69,14 @@ func newFixture(t *testing.T, opts acmetest.Options) *fixture {
 // fixtureKeys are those of all fixtures: each has a CA of its own.
 var fixtureKeys = sync.OnceValue(func() (keys [2]crypto.Signer) {
 	for i := range keys {
-		keys[i] = newQuickKey()
-	}
-	return keys
-})
-
-// A quickKey signs with the same secret number each time. That gives the key
-// away, which is no matter in a test, and a signature costs next to nothing.
-type quickKey struct {
-	*ecdsa.PrivateKey
-	inverse, r, rd *big.Int // of the secret number; the first half of all signatures, and that times the key
-}
-
-func newQuickKey() *quickKey {
-	var keys [2]*ecdsa.PrivateKey
-	var numbers [2]*big.Int
-	for i := range keys {
-		var err error
-		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			panic(err)
-		}
-		secret, err := keys[i].Bytes()
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			panic(err)
 		}
-		numbers[i] = new(big.Int).SetBytes(secret)
+		keys[i] = key
 	}
-	point, err := keys[1].PublicKey.Bytes()
-	if err != nil {
-		panic(err)
-	}
-	r, n := new(big.Int).SetBytes(point[1:33]), elliptic.P256().Params().N
-	return &quickKey{keys[0], new(big.Int).ModInverse(numbers[1], n), r.Mod(r, n), new(big.Int).Mul(r, numbers[0])}
-}
-
-func (k *quickKey) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte, error) {
-	s := new(big.Int).SetBytes(digest)
-	s.Mul(s.Add(s, k.rd), k.inverse).Mod(s, k.Params().N)
-	halves := slices.Concat(derInteger(k.r), derInteger(s))
-	return append([]byte{0x30, byte(len(halves))}, halves...), nil
-}
-
-func derInteger(n *big.Int) []byte {
-	b := n.Bytes()
-	if len(b) == 0 || b[0] >= 0x80 {
-		b = append([]byte{0}, b...)
-	}
-	return append([]byte{2, byte(len(b))}, b...)
-}
+	return keys
+})
 
 func (f *fixture) newClient() *acme.Client {
 	return &acme.Client{DirectoryURL: f.ca.DirectoryURL(), HTTPClient: f.ca.HTTPClient(), UserAgent: "test/1"}

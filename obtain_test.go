@@ -63,8 +63,7 @@ func TestObtainWithEveryKey(t *testing.T) {
 	for name, key := range accountKeys() {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				alg, _, opaque := strings.Cut(name, " ") // that of an opaque key differs in the signing alone
-				f := newFixture(t, acmetest.Options{PreValidated: opaque})
+				f := newFixture(t, acmetest.Options{})
 				var err error
 				if f.account, err = f.client.NewAccount(t.Context(), key, acme.AccountRequest{}); err != nil {
 					t.Fatal(err)
@@ -73,7 +72,7 @@ func TestObtainWithEveryKey(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, r := range f.ca.Requests() {
-					if r.Protected != nil && !strings.Contains(string(r.Protected), `"alg":"`+alg+`"`) {
+					if alg, _, _ := strings.Cut(name, " "); r.Protected != nil && !strings.Contains(string(r.Protected), `"alg":"`+alg+`"`) {
 						t.Errorf("%s: protected %s", r.Kind, r.Protected)
 					}
 				}
@@ -409,7 +408,7 @@ func TestCancelAnywhere(t *testing.T) {
 			synctestRun(t, func(t *testing.T) {
 				// The CA validates without looking: where it would look, a
 				// cancelled order fails, since the solver has cleaned up.
-				f := newFixture(t, acmetest.Options{Validate: failing(), Latency: 50 * time.Millisecond, ValidationTime: 100 * time.Millisecond, IssuanceTime: 100 * time.Millisecond})
+				f := newFixture(t, acmetest.Options{Validate: failing(), Latency: 50 * time.Millisecond, ValidationTime: 500 * time.Millisecond, IssuanceTime: 500 * time.Millisecond})
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
 				cause := errors.New("shutting down")
@@ -1120,9 +1119,9 @@ func TestEach(t *testing.T) {
 			}
 			return func(context.Context) error { mu.Lock(); defer mu.Unlock(); cleaned++; return nil }, nil
 		})
-		req := f.request(names(10)...)
+		req := f.request(names(30)...)
 		req.Solvers = []acme.Solver{solver}
-		if _, err := f.account.Obtain(t.Context(), req); err != nil || presented != 10 || cleaned != 10 {
+		if _, err := f.account.Obtain(t.Context(), req); err != nil || presented != 30 || cleaned != 30 {
 			t.Errorf("presented %d, cleaned %d: %v", presented, cleaned, err)
 		}
 		presented, cleaned = 0, 0

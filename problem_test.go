@@ -6,7 +6,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -107,13 +106,6 @@ func TestProblemTypesOnTheWire(t *testing.T) {
 	conformance.Claim(t, "8555-6.7-02")
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
-		answer, next := "", f.ca.Transport()
-		f.client.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			if r.URL.String() != f.account.URL() {
-				return next.RoundTrip(r)
-			}
-			return &http.Response{StatusCode: 400, Body: io.NopCloser(strings.NewReader(answer)), Header: http.Header{"Replay-Nonce": {"n"}}}, nil
-		})}
 		for _, kind := range problemTypes(t) {
 			if kind == acme.ErrBadNonce {
 				continue // never reaches the caller but after many tries
@@ -124,7 +116,7 @@ func TestProblemTypesOnTheWire(t *testing.T) {
 				fmt.Sprintf(`{"type":"urn:acme:error:%s"}`, kind.Error()),
 				fmt.Sprintf(`{"type":"urn:ietf:params:acme:error:compound","subproblems":[{"type":"about:blank"},{"type":%q}]}`, string(kind)),
 			} {
-				answer = body
+				f.fault(acmetest.FaultAlways(acmetest.KindAccount, acmetest.Fault{Status: 400, Body: []byte(body)}))
 				if _, err := f.account.Info(t.Context()); !errors.Is(err, kind) {
 					t.Errorf("%s: got %v", body, err)
 				}

@@ -729,7 +729,7 @@ func TestAuthorizationExpiresAfterItsChallenge(t *testing.T) {
 // the order says.
 func TestAuthorizationsOwnRetryAfter(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		f := newFixture(t, acmetest.Options{ValidationTime: 150 * time.Second})
+		f := newFixture(t, acmetest.Options{ValidationTime: 5 * time.Minute})
 		var times []time.Time
 		f.fault(func(r acmetest.Request) *acmetest.Fault {
 			if r.Kind != acmetest.KindAuthorization {
@@ -867,7 +867,7 @@ func TestObjectsWithNextToNothing(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFixture(t, acmetest.Options{})
 				f.fault(acmetest.FaultAlways(kind, acmetest.Fault{Status: 201, Body: []byte(body), Header: http.Header{"Location": {"/order/x"}}}))
-				ctx, cancel := contextWithTimeout(t, 10*time.Second)
+				ctx, cancel := contextWithTimeout(t, time.Minute)
 				defer cancel()
 				if _, err := f.account.Obtain(ctx, f.request("a.example.com")); err == nil {
 					t.Error("no error")

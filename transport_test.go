@@ -192,7 +192,7 @@ func TestBadNonceIsBounded(t *testing.T) {
 func TestHalfOfTheNoncesAreRejected(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{BadNonce: 0.5, Seed: 1, OmitNonceOnErrors: true})
-		for i := range 2 {
+		for i := range 3 {
 			if _, err := f.account.Obtain(t.Context(), f.request(names(i+1)...)); err != nil {
 				t.Fatal(err)
 			}

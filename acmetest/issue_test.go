@@ -122,10 +122,10 @@ func TestConcurrentIssuance(t *testing.T) {
 		Fault: acmetest.FaultEvery(acmetest.KindOrder, 7, acmetest.Fault{Delay: time.Millisecond}),
 	}))
 	var wg sync.WaitGroup
-	for i := range 32 {
+	for i := range 64 {
 		wg.Go(func() {
 			h := s.HTTPClient()
-			if i%8 == 0 {
+			if i%16 == 0 {
 				h = s.Client()
 			}
 			c := newClient(t, h, s.DirectoryURL()).register(t)
@@ -135,7 +135,7 @@ func TestConcurrentIssuance(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if validated.Load() != 32 || len(s.Issued()) != 32 || len(s.Orders()) != 32 {
+	if validated.Load() != 64 || len(s.Issued()) != 64 || len(s.Orders()) != 64 {
 		t.Errorf("%d validated, %d issued, %d orders", validated.Load(), len(s.Issued()), len(s.Orders()))
 	}
 }

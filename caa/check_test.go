@@ -149,7 +149,7 @@ func TestAdvice(t *testing.T) {
 func TestForbiddenErrorIsBounded(t *testing.T) {
 	t.Parallel()
 	q := caa.Request{Identities: []string{"ca.example"}}
-	set := slices.Repeat([]caa.Record{{Tag: caa.TagIssue, Value: strings.Repeat("\n%", 2000)}}, 1000)
+	set := slices.Repeat([]caa.Record{{Tag: caa.TagIssue, Value: strings.Repeat("\n%", 10000)}}, 1000)
 	_, err := q.Check("example.com", set)
 	if got := fmt.Sprint(err); len(got) > 20000 || !strings.Contains(got, "and 990 more") || strings.Contains(got, "\n") {
 		t.Errorf("%d octets: %.1000s", len(got), got)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -257,9 +258,13 @@ func TestAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return testing.AllocsPerRun(100, func() { _, _ = r.Respond(again) })
+		least := math.Inf(1)
+		for range 5 { // pools lose something now and then, under the race detector
+			least = min(least, testing.AllocsPerRun(100, func() { _, _ = r.Respond(again) }))
+		}
+		return least
 	}
-	if one, all := cost(1), cost(1000); all > 1.1*one { // pools lose something now and then, under the race detector
+	if one, all := cost(1), cost(1000); all > one+1 {
 		t.Errorf("%v allocations with 1 bundle answered, %v with 1000", one, all)
 	}
 }
