@@ -19,9 +19,9 @@ func concurrently(ctx context.Context, n int, f func(i int) error) error {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-			errs[i] = context.Cause(ctx)
 		}
-		if errs[i] != nil {
+		if ctx.Err() != nil { // select chooses at random when both are ready
+			errs[i] = context.Cause(ctx)
 			break
 		}
 		wg.Go(func() {

@@ -47,6 +47,9 @@ func (r *Resolver) try(ctx context.Context, network, server string, q query, ask
 	timeout := r.timeout()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v over %s", timeout, network))
 	defer cancel()
+	if ctx.Err() != nil { // before a Dial that does not look
+		return nil, context.Cause(ctx)
+	}
 	dial := r.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
