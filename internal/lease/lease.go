@@ -39,6 +39,9 @@ func (g *Group) Acquire(ctx context.Context, key string, provide func(context.Co
 		g.leave(key, l)
 		return nil, context.Cause(ctx)
 	}
+	if ctx.Err() != nil { // select chooses at random when both are ready
+		return g.undo(key, l, nil), context.Cause(ctx)
+	}
 	if l.holders == 0 {
 		release, err := provide(ctx)
 		if err != nil {

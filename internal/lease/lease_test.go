@@ -168,3 +168,29 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("provided %d, released %d, %d leases", s.provided, s.released, len(s.leases))
 	}
 }
+
+// Under a context that has ended nothing is provided or shared, and the turn is
+// free for the next caller. Fifty times: a select chooses at random.
+func TestEndedContext(t *testing.T) {
+	t.Parallel()
+	var s store
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	refuse := func() {
+		t.Helper()
+		for range 50 {
+			if release, err := s.Acquire(ended, "a", s.provide); release != nil || !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+	}
+	refuse()
+	s.want(t, 0, 0)
+	release := s.acquire(t, "a")
+	refuse()
+	s.want(t, 1, 0)
+	_ = release(t.Context())
+	if s.want(t, 1, 1); len(s.leases) != 0 {
+		t.Errorf("%d leases are left", len(s.leases))
+	}
+}
