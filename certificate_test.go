@@ -267,7 +267,7 @@ func TestIdentifiers(t *testing.T) {
 }
 
 func FuzzIdentifier(f *testing.F) {
-	for _, s := range []string{"example.com", "Bücher.example", "*.a.example.", "xn--bcher-kva.example", "a..b", "1.2.3.4"} {
+	for _, s := range []string{"example.com", "Bücher.example", "*.a.example.", "xn--bcher-kva.example", "a..b", "1.2.3.4", "1.2.3.4."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

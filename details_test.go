@@ -1635,6 +1635,12 @@ func TestMoreIdentifiers(t *testing.T) {
 			t.Errorf("%v: got %v, want %q", id, err, says)
 		}
 	}
+	// What an address becomes in the end is what counts: found by FuzzIdentifier.
+	for _, name := range []string{"192.0.2.1", "192.0.2.1.", "*.192.0.2.1.", "\uff11\uff19\uff12.0.2.1", "192\u30020\u30022\u30021", "[2001:db8::1]"} {
+		if _, err := csr(acme.DNS(name)[0]); !errors.Is(err, acme.ErrInvalidIdentifier) || !strings.Contains(err.Error(), "use IP, not DNS") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 	for want, name := range map[string]string{`"a\"b"`: `a"b`, `"\x7f"`: "\x7f", `"ä"`: "ä", `"a b"`: "a b", "a_b": "a_b"} {
 		if got := acme.DNS(name)[0].String(); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -2,6 +2,7 @@ package acme
 
 import (
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -121,11 +122,13 @@ func (id Identifier) normalize() (Identifier, error) {
 	return id, err
 }
 
+var errAddressAsName = errors.New("it is an IP address: use IP, not DNS")
+
 func normalizeName(name string) (string, error) {
 	base, wildcard := strings.CutPrefix(name, "*.")
-	switch _, err := netip.ParseAddr(strings.Trim(base, "[]")); {
-	case err == nil:
-		return "", fmt.Errorf("it is an IP address: use IP, not DNS")
+	switch {
+	case isAddress(strings.Trim(base, "[]")):
+		return "", errAddressAsName
 	case strings.Contains(base, "*"):
 		return "", fmt.Errorf(`a wildcard is one "*." in front (§7.1.3)`)
 	case !utf8.ValidString(base):
@@ -138,8 +141,11 @@ func normalizeName(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no domain name: %w", err)
 	}
-	if strings.HasSuffix(ascii, ".") { // idna lets one pass
+	switch {
+	case strings.HasSuffix(ascii, "."): // idna lets one pass
 		return "", fmt.Errorf("no domain name: an empty label at its end")
+	case isAddress(ascii): // "1.2.3.4.", and digits of other scripts
+		return "", errAddressAsName
 	}
 	if err := checkOnion(ascii); err != nil {
 		return "", err
@@ -148,6 +154,11 @@ func normalizeName(name string) (string, error) {
 		ascii = "*." + ascii
 	}
 	return ascii, nil
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 func normalizeAddress(s string) (string, error) {
