@@ -2,7 +2,6 @@ package acme
 
 import (
 	"encoding/asn1"
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -122,13 +121,12 @@ func (id Identifier) normalize() (Identifier, error) {
 	return id, err
 }
 
-var errAddressAsName = errors.New("it is an IP address: use IP, not DNS")
-
 func normalizeName(name string) (string, error) {
 	base, wildcard := strings.CutPrefix(name, "*.")
+	if err := checkNoAddress(strings.Trim(base, "[]")); err != nil {
+		return "", err
+	}
 	switch {
-	case isAddress(strings.Trim(base, "[]")):
-		return "", errAddressAsName
 	case strings.Contains(base, "*"):
 		return "", fmt.Errorf(`a wildcard is one "*." in front (§7.1.3)`)
 	case !utf8.ValidString(base):
@@ -141,11 +139,11 @@ func normalizeName(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no domain name: %w", err)
 	}
-	switch {
-	case strings.HasSuffix(ascii, "."): // idna lets one pass
+	if strings.HasSuffix(ascii, ".") { // idna lets one pass
 		return "", fmt.Errorf("no domain name: an empty label at its end")
-	case isAddress(ascii): // "1.2.3.4.", and digits of other scripts
-		return "", errAddressAsName
+	}
+	if err := checkNoAddress(ascii); err != nil { // "1.2.3.4.", and digits of other scripts
+		return "", err
 	}
 	if err := checkOnion(ascii); err != nil {
 		return "", err
@@ -156,9 +154,11 @@ func normalizeName(name string) (string, error) {
 	return ascii, nil
 }
 
-func isAddress(s string) bool {
-	_, err := netip.ParseAddr(s)
-	return err == nil
+func checkNoAddress(name string) error {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return fmt.Errorf("it is an IP address: use IP, not DNS")
+	}
+	return nil
 }
 
 func normalizeAddress(s string) (string, error) {
