@@ -15,7 +15,7 @@ import (
 // hasAuthority reports whether a challenge names its authority. Names of members
 // match in any case, as encoding/json reads them.
 func hasAuthority(challenge []byte) bool {
-	var members map[string]any
+	var members map[string]json.RawMessage
 	if json.Unmarshal(challenge, &members) != nil {
 		return false
 	}
