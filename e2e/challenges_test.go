@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -20,39 +21,18 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/http01/redisstore"
 	"github.com/seed-aa0b9f56/acme/challenge/tlsalpn01"
 	"github.com/seed-aa0b9f56/acme/internal/fakedns"
+	"github.com/seed-aa0b9f56/acme/internal/needs"
 	redisserver "github.com/seed-aa0b9f56/acme/internal/redis"
 )
-
-var loopback6 = netip.MustParseAddr("::1")
-
-// hasIPv6 reports whether ::1 is there.
-func hasIPv6(t *testing.T) bool {
-	t.Helper()
-	l, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
-		t.Log("without IPv6: this machine has no ::1")
-		return false
-	}
-	l.Close()
-	return true
-}
-
-// identifiers are a name for each family, and addresses.
-func (e *environment) identifiers() []acme.Identifier {
-	e.Helper()
-	ids := append(acme.DNS("four.example"), acme.IP(netip.MustParseAddr("127.0.0.1"))...)
-	if hasIPv6(e.T) {
-		e.server.SetAddresses("six.example", loopback6)
-		ids = append(append(ids, acme.DNS("six.example")...), acme.IP(loopback6)...)
-	}
-	return ids
-}
 
 // http-01 and tls-alpn-01 for names and addresses, on IPv4 and IPv6, by listeners
 // of the solvers' own.
 func TestServers(t *testing.T) {
 	t.Parallel()
+	needs.IPv6(t)
 	e := start(t, pebble.Options{Strict: true})
+	e.server.SetAddresses("six.example", netip.IPv6Loopback())
+	ids := slices.Concat(acme.DNS("four.example", "six.example"), acme.IP(netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()))
 	handed := func(listen func() (net.Listener, error)) func(context.Context, string, string) (net.Listener, error) {
 		return func(context.Context, string, string) (net.Listener, error) { return listen() }
 	}
@@ -60,16 +40,13 @@ func TestServers(t *testing.T) {
 		"tls-alpn-01": &tlsalpn01.Server{Listen: handed(e.server.ListenTLS)},
 		"http-01":     e.solver,
 	} {
-		req := e.request(e.identifiers()...)
+		req := e.request(ids...)
 		req.Solvers = []acme.Solver{solver}
 		cert, err := e.account.Obtain(e.context(), req)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		e.check(cert, err, "four.example", "127.0.0.1")
-		if hasIPv6(t) {
-			e.check(cert, err, "six.example", "::1")
-		}
+		e.check(cert, err, "four.example", "127.0.0.1", "six.example", "::1")
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt/rfc2136"
 	"github.com/seed-aa0b9f56/acme/internal/bind"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // A nameServer is the DNS server of a Pebble as a provider that counts its calls.
@@ -234,7 +235,7 @@ func TestDNSAccount01(t *testing.T) {
 		t.Errorf("calls %q", provider.calls)
 	}
 	first := e.account
-	e.key = newKey(t)
+	e.key = testkit.Key(t)
 	second := e.register(acme.AccountRequest{TermsOfServiceAgreed: true})
 	targets := map[string]string{}
 	for i, account := range []*acme.Account{first, second} {

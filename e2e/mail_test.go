@@ -24,6 +24,7 @@ import (
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest"
 	"github.com/seed-aa0b9f56/acme/challenge/emailreply00"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // signedFields are what RFC 8823 §3.1 and §3.2 want a DKIM signature to cover.
@@ -199,13 +200,13 @@ func TestMail(t *testing.T) {
 		return netsmtp.SendMail(server, nil, r.From, r.To, r.Raw)
 	}
 	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "e2e"}
-	account, err := client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{})
+	account, err := client.NewAccount(t.Context(), testkit.Key(t), acme.AccountRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cert, err := account.Obtain(t.Context(), acme.CertificateRequest{
 		OrderRequest: acme.OrderRequest{Identifiers: []acme.Identifier{{Type: acme.TypeEmail, Value: address}}},
-		CSR:          acme.NewCSR(newKey(t)),
+		CSR:          acme.NewCSR(testkit.Key(t)),
 		Solvers:      []acme.Solver{solver},
 	})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -14,6 +13,8 @@ import (
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
 	"github.com/seed-aa0b9f56/acme/challenge/tlsalpn01"
+	"github.com/seed-aa0b9f56/acme/internal/needs"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // Every reason, by the account's key and by the certificate's.
@@ -48,7 +49,7 @@ func TestRevocation(t *testing.T) {
 		}
 	}
 	cert := e.revocable("b.example")
-	other, err := e.client.NewAccount(e.context(), newKey(t), acme.AccountRequest{TermsOfServiceAgreed: true})
+	other, err := e.client.NewAccount(e.context(), testkit.Key(t), acme.AccountRequest{TermsOfServiceAgreed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +120,7 @@ func TestDeactivateAuthorization(t *testing.T) {
 // name.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
+	needs.IPv6(t)
 	e := start(t, pebble.Options{Strict: true})
 	listener, err := e.server.ListenTLS()
 	if err != nil {
@@ -128,13 +130,7 @@ func TestAddresses(t *testing.T) {
 	web := &http.Server{TLSConfig: alpn.Wrap(nil), ReadHeaderTimeout: time.Minute}
 	go func() { _ = web.ServeTLS(listener, "", "") }()
 	t.Cleanup(func() { web.Close() })
-	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.1")}
-	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
-		t.Logf("no IPv6 address is tried, since ::1 cannot be listened on (enable IPv6 on the loopback interface for that): %v", err)
-	} else {
-		l.Close()
-		addrs = append(addrs, netip.IPv6Loopback())
-	}
+	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
 	for name, solver := range map[string]acme.Solver{"http-01": e.solver, "tls-alpn-01": &alpn} {
 		for _, ids := range [][]acme.Identifier{acme.IP(addrs...), slices.Concat(acme.DNS("a.example"), acme.IP(addrs...))} {
 			req := e.request(ids...)
@@ -185,7 +181,7 @@ func TestChainChoice(t *testing.T) {
 func TestChangeKeyInUse(t *testing.T) {
 	t.Parallel()
 	e := start(t, pebble.Options{Strict: true})
-	taken := newKey(t)
+	taken := testkit.Key(t)
 	another := &acme.Client{DirectoryURL: e.server.DirectoryURL(), HTTPClient: e.server.Client()} // this one would know
 	other, err := another.NewAccount(e.context(), taken, acme.AccountRequest{TermsOfServiceAgreed: true})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // An environment is a Pebble with a client, an account and a solver for http-01.
@@ -59,7 +60,7 @@ func start(t *testing.T, opts pebble.Options) *environment {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	e := &environment{T: t, server: server, solver: new(http01.Solver), key: newKey(t), certKey: newKey(t), counts: map[acme.Operation]int{}}
+	e := &environment{T: t, server: server, solver: new(http01.Solver), key: testkit.Key(t), certKey: testkit.Key(t), counts: map[acme.Operation]int{}}
 	listener, err := server.ListenHTTP()
 	if err != nil {
 		t.Fatal(err)
@@ -121,15 +122,6 @@ func (e *environment) check(cert *acme.Certificate, err error, names ...string) 
 		}
 	}
 	return chain[0]
-}
-
-func newKey(t testing.TB) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
 }
 
 // The quickstart's flow, a hundred times, with nonces rejected.
@@ -260,10 +252,10 @@ func TestAccounts(t *testing.T) {
 	if err != nil || found.URL() != e.account.URL() {
 		t.Errorf("find: %v, %v", found, err)
 	}
-	if _, err := e.client.FindAccount(ctx, newKey(t)); !errors.Is(err, acme.ErrAccountDoesNotExist) {
+	if _, err := e.client.FindAccount(ctx, testkit.Key(t)); !errors.Is(err, acme.ErrAccountDoesNotExist) {
 		t.Errorf("find another: %v", err)
 	}
-	if _, err := e.client.NewAccount(ctx, newKey(t), acme.AccountRequest{}); !errors.Is(err, acme.ErrUserActionRequired) && !errors.Is(err, acme.ErrMalformed) {
+	if _, err := e.client.NewAccount(ctx, testkit.Key(t), acme.AccountRequest{}); !errors.Is(err, acme.ErrUserActionRequired) && !errors.Is(err, acme.ErrMalformed) {
 		t.Errorf("without agreement: %v", err)
 	}
 	info, err := e.account.Update(ctx, []string{"mailto:a@b.example"})
@@ -293,7 +285,7 @@ func TestAccounts(t *testing.T) {
 	if !slices.Equal(orders, listed) {
 		t.Errorf("listed %d of %d orders", len(listed), len(orders))
 	}
-	key := newKey(t)
+	key := testkit.Key(t)
 	changed, err := e.account.ChangeKey(ctx, key)
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +313,7 @@ func TestExternalAccount(t *testing.T) {
 		t.Errorf("without: %v", err)
 	}
 	for _, alg := range []string{"HS256", "HS384", "HS512"} {
-		e.key = newKey(t)
+		e.key = testkit.Key(t)
 		e.account = e.register(acme.AccountRequest{TermsOfServiceAgreed: true, ExternalAccount: &acme.ExternalAccount{KeyID: "kid-1", MACKey: mac, Algorithm: alg}})
 		info, err := e.account.Info(ctx)
 		if err != nil || len(info.ExternalAccountBinding) == 0 {
@@ -329,7 +321,7 @@ func TestExternalAccount(t *testing.T) {
 		}
 	}
 	bad := &acme.ExternalAccount{KeyID: "kid-1", MACKey: []byte("another key, which is long enough")}
-	if _, err := e.client.NewAccount(ctx, newKey(t), acme.AccountRequest{TermsOfServiceAgreed: true, ExternalAccount: bad}); !errors.Is(err, acme.ErrUnauthorized) {
+	if _, err := e.client.NewAccount(ctx, testkit.Key(t), acme.AccountRequest{TermsOfServiceAgreed: true, ExternalAccount: bad}); !errors.Is(err, acme.ErrUnauthorized) {
 		t.Errorf("bad MAC: %v", err)
 	}
 }

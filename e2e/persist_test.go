@@ -14,6 +14,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt/rfc2136"
 	"github.com/seed-aa0b9f56/acme/internal/bind"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 const pebbleIssuer = "pebble.letsencrypt.org"
@@ -45,7 +46,7 @@ func TestDNSPersist01(t *testing.T) {
 	}
 
 	// Another account does not live on them.
-	e.key = newKey(t)
+	e.key = testkit.Key(t)
 	e.account = e.register(acme.AccountRequest{TermsOfServiceAgreed: true})
 	if err := solver.CheckOrder(t.Context(), e.account, ids...); !errors.Is(err, acme.ErrCheckFailed) || strings.Count(err.Error(), "is for another account") != 2 {
 		t.Error(err)

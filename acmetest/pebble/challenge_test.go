@@ -19,6 +19,7 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/seed-aa0b9f56/acme/acmetest/pebble"
+	"github.com/seed-aa0b9f56/acme/internal/needs"
 )
 
 func TestDNS01(t *testing.T) {
@@ -155,11 +156,7 @@ func TestAddresses(t *testing.T) {
 	if _, _, err := c.obtain(ctx, "http-01", r.solve, "nowhere.example"); err == nil {
 		t.Error("a certificate for a name without addresses")
 	}
-	l, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
-		t.Skipf("this machine has no IPv6 on loopback (%v): enable it for lo, as with sysctl net.ipv6.conf.lo.disable_ipv6=0", err)
-	}
-	l.Close()
+	needs.IPv6(t)
 	if _, _, err := c.obtain(ctx, "http-01", r.solve, "six.example", "::1"); err != nil {
 		t.Error(err)
 	}

@@ -2,10 +2,6 @@ package lego_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"net"
 	"strings"
@@ -23,6 +19,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dns01"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/internal/bind"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // Any provider of lego is one of ours.
@@ -67,7 +64,7 @@ func TestLego(t *testing.T) {
 	}
 	t.Cleanup(func() { ca.Close() })
 	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.Client(), UserAgent: "e2e/1"}
-	account, err := client.NewAccount(t.Context(), newKey(t), acme.AccountRequest{TermsOfServiceAgreed: true})
+	account, err := client.NewAccount(t.Context(), testkit.Key(t), acme.AccountRequest{TermsOfServiceAgreed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +83,7 @@ func TestLego(t *testing.T) {
 			obtain := func(names ...string) error {
 				_, err := account.Obtain(t.Context(), acme.CertificateRequest{
 					OrderRequest: acme.OrderRequest{Identifiers: acme.DNS(names...)},
-					CSR:          acme.NewCSR(newKey(t)),
+					CSR:          acme.NewCSR(testkit.Key(t)),
 					Solvers:      []acme.Solver{solver},
 				})
 				return err
@@ -109,13 +106,4 @@ func TestLego(t *testing.T) {
 			}
 		})
 	}
-}
-
-func newKey(t *testing.T) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
 }

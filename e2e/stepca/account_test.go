@@ -10,6 +10,7 @@ import (
 	"github.com/smallstep/certificates/authority/provisioner"
 
 	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 func TestAccount(t *testing.T) {
@@ -22,7 +23,7 @@ func TestAccount(t *testing.T) {
 	if found, err := f.client.FindAccount(ctx, f.key); err != nil || found.URL() != f.account.URL() {
 		t.Errorf("find: %v, %v", found, err)
 	}
-	if _, err := f.client.FindAccount(ctx, newKey(t)); !errors.Is(err, acme.ErrAccountDoesNotExist) {
+	if _, err := f.client.FindAccount(ctx, testkit.Key(t)); !errors.Is(err, acme.ErrAccountDoesNotExist) {
 		t.Errorf("find another: %v", err)
 	}
 	contact := []string{"mailto:a@b.example"}
@@ -36,7 +37,7 @@ func TestAccount(t *testing.T) {
 	if info, err := f.client.Account(f.key, f.account.URL()).Info(ctx); err != nil || info.Status != acme.StatusValid || info.OrdersURL == "" || !slices.Equal(info.Contact, contact) {
 		t.Errorf("a stored account: %+v, %v", info, err)
 	}
-	if info, err := f.client.Account(newKey(t), f.account.URL()).Info(ctx); err == nil {
+	if info, err := f.client.Account(testkit.Key(t), f.account.URL()).Info(ctx); err == nil {
 		t.Errorf("another key: %+v", info)
 	}
 	if _, err := f.client.Account(f.key, f.account.URL()+"x").Info(ctx); !errors.Is(err, acme.ErrAccountDoesNotExist) {
@@ -60,7 +61,7 @@ func TestAccount(t *testing.T) {
 func TestChangeKey(t *testing.T) {
 	t.Parallel()
 	f := start(t, &provisioner.ACME{})
-	if _, err := f.account.ChangeKey(f.context(), newKey(t)); !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, acme.ErrKeyUnknown) {
+	if _, err := f.account.ChangeKey(f.context(), testkit.Key(t)); !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, acme.ErrKeyUnknown) {
 		t.Errorf("got %v", err)
 	}
 	if got := f.counts[acme.OpKeyChange]; got != 1 {
@@ -87,7 +88,7 @@ func TestExternalAccount(t *testing.T) {
 	for _, alg := range []string{"", "HS256", "HS384", "HS512"} {
 		key := f.ca.bindingKey(p)
 		used = &acme.ExternalAccount{KeyID: key.ID, MACKey: key.HmacKey, Algorithm: alg}
-		f.key = newKey(t)
+		f.key = testkit.Key(t)
 		if f.account, err = f.client.NewAccount(ctx, f.key, acme.AccountRequest{ExternalAccount: used}); err != nil {
 			t.Fatalf("%s: %v", alg, err)
 		}
@@ -108,7 +109,7 @@ func TestExternalAccount(t *testing.T) {
 		"unknown":     {KeyID: "none", MACKey: used.MACKey},
 		"another MAC": {KeyID: fresh.ID, MACKey: used.MACKey},
 	} {
-		_, err := f.client.NewAccount(ctx, newKey(t), acme.AccountRequest{ExternalAccount: &bad})
+		_, err := f.client.NewAccount(ctx, testkit.Key(t), acme.AccountRequest{ExternalAccount: &bad})
 		if !errors.Is(err, acme.ErrServerInternal) || !strings.Contains(err.Error(), bad.KeyID) {
 			t.Errorf("%s: got %v", name, err)
 		}

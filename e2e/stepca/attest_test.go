@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/challenge/deviceattest01"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // startFor starts a step-ca that attests devices of a maker, in these formats, or
@@ -119,7 +120,7 @@ func TestAttestedKey(t *testing.T) {
 	var order *acme.Order
 	ctx := acme.WithTrace(f.context(), &acme.Trace{OrderStatus: func(o *acme.Order) { order = o }})
 	req := f.attested(d, d.step)
-	req.CSR = acme.NewCSR(newKey(t))
+	req.CSR = acme.NewCSR(testkit.Key(t))
 	if _, err := f.account.Obtain(ctx, req); !errors.Is(err, acme.ErrUnauthorized) {
 		t.Errorf("another key: %v", err)
 	}

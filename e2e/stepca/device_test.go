@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/challenge/deviceattest01"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // A device has a serial number, a key, and a maker who certifies both.
@@ -36,7 +37,7 @@ func newDevice(t testing.TB, serial string) *device {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &device{TB: t, maker: maker, serial: serial, key: newKey(t)}
+	return &device{TB: t, maker: maker, serial: serial, key: testkit.Key(t)}
 }
 
 func (d *device) identifier() acme.Identifier {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed-aa0b9f56/acme"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // A failure is a validation that does not succeed.
@@ -199,7 +200,7 @@ func TestFinalizeRefused(t *testing.T) {
 	cert, err := f.account.Certificate(ctx, o.CertificateURL)
 	f.check(cert, err, acme.DNS("a.example")...)
 	// Once more: step-ca says valid, and makes no second certificate.
-	again, err := f.account.FinalizeOrder(ctx, o, csr(t, newKey(t), "a.example"))
+	again, err := f.account.FinalizeOrder(ctx, o, csr(t, testkit.Key(t), "a.example"))
 	if err != nil || again.CertificateURL != o.CertificateURL {
 		t.Errorf("%+v, %v", again, err)
 	}
@@ -228,7 +229,7 @@ func TestNotFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := f.client.NewAccount(ctx, newKey(t), acme.AccountRequest{})
+	other, err := f.client.NewAccount(ctx, testkit.Key(t), acme.AccountRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +335,7 @@ func TestLostAnswers(t *testing.T) {
 	f := start(t, &provisioner.ACME{})
 	client := f.newClient()
 	f.lose(client)
-	f.key = newKey(t)
+	f.key = testkit.Key(t)
 	var err error
 	if f.account, err = client.NewAccount(f.context(), f.key, acme.AccountRequest{}); err != nil {
 		t.Fatal(err)
@@ -346,7 +347,7 @@ func TestLostAnswers(t *testing.T) {
 	if _, err := f.account.Info(f.context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := f.account.ChangeKey(f.context(), newKey(t)); err == nil {
+	if _, err := f.account.ChangeKey(f.context(), testkit.Key(t)); err == nil {
 		t.Error("step-ca changed a key")
 	}
 	if err := f.account.RevokeCertificate(f.context(), cert.Raw, acme.ReasonSuperseded); err != nil || !f.revoked(cert) {

@@ -3,9 +3,6 @@ package stepca_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -24,6 +21,7 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
 	"github.com/seed-aa0b9f56/acme/challenge/tlsalpn01"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // A fixture is a step-ca with one provisioner, a client, an account, and servers
@@ -55,7 +53,7 @@ func start(t *testing.T, p *provisioner.ACME) *fixture {
 func startOn(t *testing.T, storage string, p *provisioner.ACME) *fixture {
 	t.Helper()
 	p.Name, p.ID = "acme", "one"
-	f := &fixture{T: t, ca: startCA(t, storage, p), solver: new(http01.Solver), alpn: new(tlsalpn01.Solver), key: newKey(t), certKey: newKey(t), counts: map[acme.Operation]int{}}
+	f := &fixture{T: t, ca: startCA(t, storage, p), solver: new(http01.Solver), alpn: new(tlsalpn01.Solver), key: testkit.Key(t), certKey: testkit.Key(t), counts: map[acme.Operation]int{}}
 	f.serve(&http.Server{Handler: http.HandlerFunc(f.answer)}, f.ca.web, (*http.Server).Serve)
 	f.serve(&http.Server{TLSConfig: f.alpn.Wrap(nil)}, f.ca.tls, func(s *http.Server, l net.Listener) error { return s.ServeTLS(l, "", "") })
 	f.client = f.newClient()
@@ -81,7 +79,7 @@ func (f *fixture) answer(w http.ResponseWriter, r *http.Request) {
 func (f *fixture) serve(server *http.Server, p *port, serve func(*http.Server, net.Listener) error) {
 	server.ReadHeaderTimeout, server.ErrorLog = time.Minute, log.New(io.Discard, "", 0)
 	var serving sync.WaitGroup
-	for _, l := range p.listeners() {
+	for _, l := range []net.Listener{p.v4, p.v6} {
 		serving.Go(func() { _ = serve(server, l) })
 	}
 	f.Cleanup(func() {
@@ -153,13 +151,4 @@ func (f *fixture) check(cert *acme.Certificate, err error, ids ...acme.Identifie
 // dns01 sets TXT records in the world of the CA.
 func (f *fixture) dns01() acme.Solver {
 	return &dns01.Solver{Provider: f.ca.world, Ready: dnstxt.NoWait}
-}
-
-func newKey(t testing.TB) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/smallstep/certificates/authority/provisioner"
 
 	"github.com/seed-aa0b9f56/acme"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 func (f *fixture) revoked(cert *x509.Certificate) bool {
@@ -56,7 +57,7 @@ func TestRevocationRefused(t *testing.T) {
 	t.Parallel()
 	f := start(t, &provisioner.ACME{})
 	cert := f.obtain(acme.DNS("a.example")...)
-	other, err := f.client.NewAccount(f.context(), newKey(t), acme.AccountRequest{})
+	other, err := f.client.NewAccount(f.context(), testkit.Key(t), acme.AccountRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/seed-aa0b9f56/acme/internal/listen"
+	"github.com/seed-aa0b9f56/acme/internal/needs"
 )
 
 // A recorder opens listeners and keeps them.
@@ -141,11 +142,7 @@ func TestConcurrentUsers(t *testing.T) {
 // listener does not do both.
 func TestBothFamilies(t *testing.T) {
 	t.Parallel()
-	if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp6", "[::1]:0"); err != nil {
-		t.Skipf("this machine has no IPv6 on loopback (%v): enable it for lo, as with sysctl net.ipv6.conf.lo.disable_ipv6=0", err)
-	} else {
-		l.Close()
-	}
+	needs.IPv6(t)
 	var r recorder
 	narrow := func(ctx context.Context, network, address string) (net.Listener, error) {
 		if network == "tcp" {
