@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/mail"
 	"strings"
 
 	"github.com/seed-aa0b9f56/acme"
@@ -140,10 +141,14 @@ func (c Challenge) Check(m *Message) error {
 	return nil
 }
 
-// isAddress reports whether s is a mail address alone.
+// isAddress reports whether s is a mail address alone, as it stands in a mail. One with
+// quotation marks is not: nobody has one.
 func isAddress(s string) bool {
-	_, err := acme.Identifier{Type: acme.TypeEmail, Value: s}.Normalize()
-	return err == nil && len(s) <= maxAddress
+	if _, err := (acme.Identifier{Type: acme.TypeEmail, Value: s}).Normalize(); err != nil || len(s) > maxAddress {
+		return false
+	}
+	a, err := mail.ParseAddress("<" + s + ">")
+	return err == nil && a.Address == s
 }
 
 const maxAddress = 320 // octets

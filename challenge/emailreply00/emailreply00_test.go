@@ -180,6 +180,8 @@ func TestChallenge(t *testing.T) {
 		`from is ""`:                             with(""),
 		`from is "a@example.org\r\nBcc: b@x.y"`:  with("a@example.org\r\nBcc: b@x.y"),
 		`from is "A <a@example.org>"`:            with("A <a@example.org>"),
+		`from is "a@example.org."`:               with("a@example.org."),
+		`from is "(@example.org"`:                with("(@example.org"),
 		"which is no mail address (RFC 8823 §3)": with("a"),
 		"from is \"aaaa":                         with(strings.Repeat("a", 400) + "@example.org"),
 	} {

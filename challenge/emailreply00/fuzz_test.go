@@ -14,6 +14,7 @@ func FuzzChallenge(f *testing.F) {
 	f.Add([]byte(`{"type":"email-reply-00","from":"acme@example.org"}`), part2)
 	f.Add([]byte(`{"from":"a <b@example.org>, c@example.org\r\nBcc: d@example.org"}`), part2)
 	f.Add([]byte(`{"from":["a@example.org"]}`), "")
+	f.Add([]byte(`{"from":"a@example.org."}`), part2)
 	f.Fuzz(func(t *testing.T, data []byte, token string) {
 		c, err := emailreply00.NewChallenge(&acme.Attempt{
 			Identifier: email(address), Challenge: &acme.Challenge{Type: acme.EmailReply00, Token: token, Raw: data}, Thumbprint: thumbprint,

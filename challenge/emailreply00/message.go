@@ -172,8 +172,7 @@ func addresses(field string) ([]string, error) {
 	}
 	var out []string
 	for _, a := range list {
-		bare := "<" + a.Address + ">" // less its quotation marks, if it has any: another address then, but nobody has one
-		if !isAddress(a.Address) || (&mail.Address{Address: a.Address}).String() != bare {
+		if !isAddress(a.Address) { // less its quotation marks, if it has any
 			return nil, errors.New("no address")
 		}
 		out = append(out, a.Address)
