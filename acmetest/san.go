@@ -96,17 +96,18 @@ func identifiersOf(csr *x509.CertificateRequest) (q requested, r *refusal) {
 
 // readName reads a GeneralName (RFC 5280 §4.2.1.6).
 func readName(name asn1.RawValue) (Identifier, *refusal) {
-	switch name.Tag {
-	case 0:
+	octet := name.FullBytes[0] // class, constructed, tag
+	switch octet {
+	case 0xa0:
 		return readOtherName(name.Bytes)
-	case 1:
+	case 0x81:
 		return Identifier{Type: typeEmail, Value: string(name.Bytes)}, nil
-	case 2:
+	case 0x82:
 		return Identifier{Type: typeDNS, Value: string(name.Bytes)}, nil
-	case 7:
+	case 0x87:
 		return Identifier{Type: typeIP, Value: net.IP(name.Bytes).String()}, nil
 	}
-	return Identifier{}, badCSR("the CSR has a name of kind %d, which no identifier type is for", name.Tag)
+	return Identifier{}, badCSR("the CSR has a name of kind %#x, which no identifier type is for", octet)
 }
 
 // readOtherName reads the inside of an otherName: a type-id and, tagged, a value.

@@ -51,6 +51,7 @@ func TestCSRForOtherTypes(t *testing.T) {
 		"device left out":        {"permanent-identifier", "SN-1234", x509.CertificateRequest{}, true},
 		"other device":           {"permanent-identifier", "SN-1", x509.CertificateRequest{ExtraExtensions: ext(san, device)}, false},
 		"module":                 {"hardware-module", "HW-77/1.3.6.1.4.1.32473.1", x509.CertificateRequest{ExtraExtensions: ext(san, module)}, true},
+		"another class":          {"dns", "example.org", x509.CertificateRequest{ExtraExtensions: ext(san, "300d420b6578616d706c652e6f7267")}, false},
 		"an unknown kind":        {"email", "user@example.org", x509.CertificateRequest{ExtraExtensions: ext(san, "300da00b06032a0304a0040c02686a")}, false},
 	} {
 		order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), m{"identifiers": []m{{"type": tt.kind, "value": tt.value}}})

@@ -232,10 +232,10 @@ func onlyKnownNames(der []byte) error {
 		return fmt.Errorf("the subject alternative names cannot be read")
 	}
 	for _, name := range names {
-		switch name.Tag {
-		case 1, 2, 6: // rfc822Name, dNSName, uniformResourceIdentifier
+		switch octet := name.FullBytes[0]; octet { // class, constructed, tag: X.690 §8.1.2
+		case 0x81, 0x82, 0x86: // rfc822Name, dNSName, uniformResourceIdentifier
 		default:
-			return fmt.Errorf("a subject alternative name of kind %d, which no template has", name.Tag)
+			return fmt.Errorf("a subject alternative name of kind %#x, which no template has", octet)
 		}
 	}
 	return nil

@@ -384,7 +384,9 @@ func TestCheck(t *testing.T) {
 		"must staple":               {with(usage, purposes, other(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, "\x30\x03\x02\x01\x05")), "1.3.6.1.5.5.7.1.24"},
 		"basic constraints":         {with(usage, purposes, other(asn1.ObjectIdentifier{2, 5, 29, 19}, "\x30\x03\x01\x01\xff")), "2.5.29.19"},
 		"usage twice":               {with(usage, purposes, usage), ""},
-		"another kind of name":      {with(usage, purposes, other(san.Id, "\x30\x1a\x82\x09a.example\xa0\x0d\x06\x03\x2a\x03\x04\xa0\x06\x0c\x04abcd")), "kind 0"},
+		"another kind of name":      {with(usage, purposes, other(san.Id, "\x30\x1a\x82\x09a.example\xa0\x0d\x06\x03\x2a\x03\x04\xa0\x06\x0c\x04abcd")), "kind 0xa0"},
+		"a name of another class":   {with(usage, purposes, other(san.Id, "\x30\x0e\x82\x09a.example\x42\x01x")), "kind 0x42"},
+		"a constructed name":        {with(usage, purposes, other(san.Id, "\x30\x10\x82\x09a.example\xa2\x03\x82\x01x")), "kind 0xa2"},
 	} {
 		der, err := x509.CreateCertificateRequest(rand.Reader, &tt.csr, key)
 		if err != nil {
