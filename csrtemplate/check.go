@@ -1,6 +1,7 @@
 package csrtemplate
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -39,7 +40,7 @@ func (t *Template) check(der []byte) error {
 	if err := csr.CheckSignature(); err != nil {
 		return err
 	}
-	if err := onlyExtensions(csr.RawTBSCertificateRequest); err != nil {
+	if err := onlyExtensions(der); err != nil {
 		return err
 	}
 	if err := t.checkKey(csr); err != nil {
@@ -181,28 +182,58 @@ func (t *Template) checkExtensions(csr *x509.CertificateRequest) error {
 }
 
 // onlyExtensions refuses attributes of a request other than the one that has the
-// extensions (RFC 2986 §4.1, RFC 2985 §5.4.2), and in that one a second list, which
-// crypto/x509 passes over.
-func onlyExtensions(info []byte) error {
-	var request struct {
-		Version    int
-		Subject    asn1.RawValue
-		PublicKey  asn1.RawValue
-		Attributes []asn1.RawValue `asn1:"tag:0"`
-	}
-	if _, err := asn1.Unmarshal(info, &request); err != nil {
+// extensions (RFC 2986 §4.1, RFC 2985 §5.4.2), and whatever else crypto/x509 passes
+// over.
+func onlyExtensions(der []byte) error {
+	csr, err := exactly[request](der)
+	if err != nil {
 		return err
 	}
-	for i, attribute := range request.Attributes {
-		var a struct {
-			Kind  asn1.ObjectIdentifier
-			Lists []asn1.RawValue `asn1:"set"`
-		}
-		if _, err := asn1.Unmarshal(attribute.FullBytes, &a); err != nil || i > 0 || len(a.Lists) != 1 || a.Kind.String() != oidExtensionRequest {
+	for i, a := range csr.Info.Attributes {
+		if i > 0 || len(a.Lists) != 1 || a.Kind.String() != oidExtensionRequest {
 			return fmt.Errorf("an attribute %v, which the template has not, or twice", a.Kind)
+		}
+		if _, err := exactly[[]pkix.Extension](a.Lists[0].FullBytes); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// A request has all that a CSR has (RFC 2986 §4).
+type request struct {
+	Info struct {
+		Version   int
+		Subject   []valueSET
+		PublicKey struct {
+			Algorithm pkix.AlgorithmIdentifier
+			Key       asn1.BitString
+		}
+		Attributes []struct {
+			Kind  asn1.ObjectIdentifier
+			Lists []asn1.RawValue `asn1:"set"`
+		} `asn1:"tag:0"`
+	}
+	Algorithm pkix.AlgorithmIdentifier
+	Signature asn1.BitString
+}
+
+// A valueSET is one component of a subject: by its name encoding/asn1 knows a set.
+type valueSET []struct {
+	Type  asn1.ObjectIdentifier
+	Value asn1.RawValue
+}
+
+// exactly parses DER that has nothing beyond T: encoding/asn1 passes over what
+// follows in a sequence.
+func exactly[T any](der []byte) (v T, err error) {
+	if _, err := asn1.Unmarshal(der, &v); err != nil {
+		return v, err
+	}
+	if again, err := asn1.Marshal(v); err != nil || !bytes.Equal(again, der) {
+		return v, fmt.Errorf("the request is not in DER, or has elements that no request has")
+	}
+	return v, nil
 }
 
 // equalExtension compares values of an extension; purposes may be in any order.

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -434,6 +435,96 @@ func withHidden(t *testing.T, key crypto.Signer, extensions ...pkix.Extension) [
 		Value: [][]pkix.AttributeTypeAndValue{{}, {{Type: asn1.ObjectIdentifier{1, 2, 3}, Value: make([]byte, 1000)}}}, // long, so that it is the second in DER
 	}}
 	return make509(t, key, template)
+}
+
+// What crypto/x509 passes over is found in every place of a request: one element more
+// than there should be.
+func TestCheckIsExact(t *testing.T) {
+	conformance.Claim(t, "9115-4.1-01")
+	t.Parallel()
+	template := parse(t, `{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA256"}],
+		"subject":{"country":"CA","organization":"O"},"extensions":{"subjectAltName":{"DNS":["a.example"]},"keyUsage":["digitalSignature"]}}`)
+	key := keys()["P-256"]
+	_, good, err := requestFor(template, key, nil, "a.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	elements := inside(t, good) // the request, its algorithm and its signature
+	sign := func(info []byte) []byte {
+		hash := sha256.Sum256(info)
+		signature, err := key.Sign(rand.Reader, hash[:], crypto.SHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tlv(0x30, info, elements[1], tlv(3, []byte{0}, signature))
+	}
+	if err := template.Check(sign(elements[0])); err != nil {
+		t.Fatal(err)
+	}
+	null := []byte{5, 0}
+	parameters := append(inside(t, elements[1]), null)
+	changed := [][]byte{
+		tlv(0x30, elements[0], tlv(0x30, append(parameters, null)...), elements[2]),
+		tlv(0x30, elements[0], elements[1], elements[2], null),
+	}
+	for _, info := range withOneMore(t, elements[0]) {
+		changed = append(changed, sign(info))
+	}
+	for _, der := range changed {
+		if err := template.Check(der); !errors.Is(err, acme.ErrCSRMismatch) {
+			t.Errorf("%x: got %v", der, err)
+		}
+	}
+	if len(changed) < 15 { // of the subject alone five
+		t.Errorf("%d requests were made", len(changed))
+	}
+}
+
+// withOneMore returns copies of an element, each with a NULL more at the end of
+// another sequence or set.
+func withOneMore(t *testing.T, der []byte) (copies [][]byte) {
+	t.Helper()
+	if der[0]&0x20 == 0 { // neither
+		return nil
+	}
+	elements := inside(t, der)
+	for i, element := range elements {
+		for _, more := range withOneMore(t, element) {
+			changed := slices.Clone(elements)
+			changed[i] = more
+			copies = append(copies, tlv(der[0], changed...))
+		}
+	}
+	return append(copies, tlv(der[0], append(elements, []byte{5, 0})...))
+}
+
+// inside returns the elements of one.
+func inside(t *testing.T, der []byte) (elements [][]byte) {
+	t.Helper()
+	var outer, element asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &outer); err != nil {
+		t.Fatal(err)
+	}
+	for rest := outer.Bytes; len(rest) > 0; elements = append(elements, element.FullBytes) {
+		var err error
+		if rest, err = asn1.Unmarshal(rest, &element); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return elements
+}
+
+// tlv makes an element of its identifier octet and contents.
+func tlv(identifier byte, contents ...[]byte) []byte {
+	content := slices.Concat(contents...)
+	length := []byte{byte(len(content))}
+	switch {
+	case len(content) > 0xff:
+		length = []byte{0x82, byte(len(content) >> 8), byte(len(content))}
+	case len(content) > 0x7f:
+		length = []byte{0x81, byte(len(content))}
+	}
+	return slices.Concat([]byte{identifier}, length, content)
 }
 
 // A whole order: the delegation is listed and read, the request made of its template
