@@ -61,6 +61,9 @@ func (s *Solver) wanted(who subject, hashed bool) (Record, error) {
 		}
 		return r, nil
 	}
+	if len(s.Meta.Raw) == 0 {
+		return r, errors.New("dnspersist01: Solver.Meta is not set: a record of draft 02 needs the accountHashPrefix of the server's directory (section 4.1)")
+	}
 	domain := who.name
 	if s.AnyDomain {
 		domain = AnyDomain

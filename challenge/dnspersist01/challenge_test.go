@@ -106,7 +106,7 @@ func TestWantedRecord(t *testing.T) {
 		{`"issuer-domain-names":["ca.example"],"accounturi":"urn:account:1"`, config{issuer: "ca.example", uri: "urn:account:1"}, "urn:account:1"},
 		{draft01, config{issuer: "ca.example", uri: "urn:account:1"}, "!expects a record"},
 		{`"issuer-domain-names":["ca.example"],"accounturi":"a;b"`, config{issuer: "ca.example", uri: "a;b"}, "!no semicolon"},
-		{draft02, config{issuer: "ca.example"}, "!no accountHashPrefix"},
+		{draft02, config{issuer: "ca.example"}, "!Solver.Meta is not set: a record of draft 02 needs the accountHashPrefix"},
 		{draft02, config{issuer: "ca.example", meta: meta(prefix)}, hashed},
 		{draft02, config{issuer: "ca.example", uri: "urn:account:1", meta: meta(prefix)}, hashed},
 		{draft02, config{issuer: "ca.example", meta: meta(`"accountHashPrefix":"no prefix/"`)}, "!visible ASCII"},

@@ -164,7 +164,7 @@ func Find(values []string, wanted Record, now time.Time) (Record, error) {
 // match reads a value, and says what it lacks, if anything.
 func match(value string, wanted Record, now time.Time) (r Record, lacks string) {
 	issuer, _, _ := strings.Cut(value, ";")
-	if issuer = strings.Trim(issuer, " \t"); issuer != wanted.Issuer {
+	if issuer = strings.Trim(issuer, " \t"); !strings.EqualFold(issuer, wanted.Issuer) {
 		return r, "is for another issuer"
 	}
 	r, err := Parse(value)

@@ -184,6 +184,8 @@ func TestFind(t *testing.T) {
 	}{
 		{[]string{"ca.example; accounturi=x:1"}, wanted, ""},
 		{[]string{"ca.example; accounturi=x:1; policy=wildcard; new=1"}, wanted, ""},
+		{[]string{"CA.Example; accounturi=x:1"}, wanted, ""},
+		{[]string{"ca.example; accounturi=x:1"}, dnspersist01.Record{Issuer: "CA.example", AccountURI: "x:1"}, ""},
 		{[]string{"ca.example; accounturi=x:1; policy=wildcard"}, wildcard, ""},
 		{[]string{"other.example; accounturi=x:2", "google-site-verification=1", "ca.example; accounturi=x:2", "ca.example; accounturi=x:1"}, wanted, ""},
 		{[]string{"ca.example; accounturi=x:1; persistUntil=1721955601"}, wanted, ""},
@@ -199,7 +201,7 @@ func TestFind(t *testing.T) {
 	} {
 		got, err := dnspersist01.Find(tt.values, tt.wanted, now)
 		if tt.says == "" {
-			if err != nil || got.Issuer != "ca.example" || got.AccountURI != "x:1" {
+			if err != nil || !strings.EqualFold(got.Issuer, "ca.example") || got.AccountURI != "x:1" {
 				t.Errorf("%q: %+v, %v", tt.values, got, err)
 			}
 		} else if !errors.Is(err, acme.ErrCheckFailed) || !strings.Contains(err.Error(), tt.says) || len(err.Error()) > 2000 {

@@ -28,8 +28,9 @@ type Propagation struct {
 	Resolver *Resolver
 
 	// Recursive are resolvers that must see the records as well, when the zone's
-	// servers have them: "1.1.1.1", say. Mind that a resolver that was asked too
-	// early remembers for minutes that there was nothing.
+	// servers have them: "1.1.1.1", say. One that gives no answer is passed over, as
+	// long as another has the records. Mind that a resolver that was asked too early
+	// remembers for minutes that there was nothing.
 	Recursive []string
 
 	// RecursiveOnly leaves the zone's servers out, where the network lets nobody
@@ -86,7 +87,7 @@ func (p *Propagation) look(ctx context.Context, recs []Record, ask func(*watch, 
 	if err != nil {
 		return err
 	}
-	w := &watch{resolver: p.Resolver, recursive: addresses(p.Recursive), seen: make(map[place]bool), down: make(map[string]outage)}
+	w := &watch{resolver: p.Resolver, recursive: addresses(p.Recursive), seen: make(map[place]bool), down: make(map[source]outage)}
 	if w.resolver == nil {
 		w.resolver = new(Resolver)
 	}
@@ -142,10 +143,13 @@ type watch struct {
 
 	mu   sync.Mutex
 	seen map[place]bool    // where a wish was seen: not asked again
-	down map[string]outage // servers that did not answer
+	down map[source]outage // who did not answer
 }
 
 type place struct{ server, owner, wish string }
+
+// A source is a server, for all names or for one.
+type source struct{ server, name string }
 
 type outage struct {
 	err   error

@@ -1,6 +1,7 @@
 package dnstxt_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,14 @@ func wait(t *testing.T, p *dnstxt.Propagation, recs ...dnstxt.Record) (time.Dura
 
 // later changes a world after a time.
 func later(d time.Duration, f func()) { time.AfterFunc(d, f) }
+
+// refersUpwards is a server that does not have the zone.
+func refersUpwards(_ string, query []byte) [][]byte {
+	return reply(query, func(_ *dnsmessage.Header, b *dnsmessage.Builder, _ dnsmessage.Question) {
+		_ = b.StartAuthorities()
+		_ = b.NSResource(resource(".", dnsmessage.TypeNS), dnsmessage.NSResource{NS: dnsmessage.MustNewName("a.root-servers.net.")})
+	})
+}
 
 func TestWait(t *testing.T) {
 	t.Parallel()
@@ -89,12 +98,7 @@ func TestWait(t *testing.T) {
 			name: "a lame server that refers upwards", until: 0,
 			setUp: func(w *world, _ *dnstxt.Propagation) {
 				w.set(w.zones["example.com."], name, "a", "b")
-				w.servers["192.0.2.2:53"] = func(_ string, query []byte) [][]byte {
-					return reply(query, func(_ *dnsmessage.Header, b *dnsmessage.Builder, _ dnsmessage.Question) {
-						_ = b.StartAuthorities()
-						_ = b.NSResource(resource(".", dnsmessage.TypeNS), dnsmessage.NSResource{NS: dnsmessage.MustNewName("a.root-servers.net.")})
-					})
-				}
+				w.servers["192.0.2.2:53"] = refersUpwards
 			},
 		},
 		{
@@ -212,6 +216,14 @@ func TestWait(t *testing.T) {
 			says: []string{"192.0.2.99:53 has none"},
 		},
 		{
+			name: "a resolver that gives no answer", until: 0,
+			setUp: func(w *world, p *dnstxt.Propagation) {
+				w.set(w.zones["example.com."], name, "a", "b")
+				w.servers["192.0.2.99:53"] = refusing(dnsmessage.RCodeServerFailure)
+				p.Recursive = []string{"192.0.2.99", "192.0.2.53"}
+			},
+		},
+		{
 			name: "resolvers only", after: 2 * time.Second, until: 4 * time.Second,
 			setUp: func(w *world, p *dnstxt.Propagation) {
 				w.servers["192.0.2.1:53"], w.servers["192.0.2.2:53"] = silent, silent
@@ -293,6 +305,39 @@ func TestWaitAsksNoMoreThanItMust(t *testing.T) {
 			t.Errorf("queries: %d to the one that has the record, %d to the one that is late, %d to the silent one", ready, late, silent)
 		}
 	})
+}
+
+// A server that is of no use for one zone is asked for another one.
+func TestLameServerOfAnotherZone(t *testing.T) {
+	t.Parallel()
+	for label, lame := range map[string]func(string, []byte) [][]byte{"refuses": refusing(dnsmessage.RCodeRefused), "refers upwards": refersUpwards} {
+		t.Run(label, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				a, b := w.add("a.example.", "192.0.2.11", "192.0.2.12"), w.add("b.example.", "192.0.2.21", "192.0.2.22")
+				shared := w.add("shared.example.", "192.0.2.1")
+				a.ns[0], b.ns[0] = shared.ns[0], shared.ns[0]
+				recs := []dnstxt.Record{{Name: "_acme-challenge.a.example.", Value: "a"}, {Name: "_acme-challenge.b.example.", Value: "b"}}
+				w.set(a, recs[0].Name, "a")
+				w.set(b, recs[1].Name, "b")
+				old := newWorld()
+				old.add("b.example.")
+				late := old.authoritative(old.zones["b.example."])
+				w.serve(func(network string, query []byte) [][]byte {
+					if bytes.Contains(query, []byte("\x01a\x07example")) {
+						return lame(network, query)
+					}
+					time.Sleep(time.Millisecond) // the first is known to be lame by now
+					return late(network, query)
+				}, "192.0.2.1:53")
+				later(10*time.Second, func() { old.set(old.zones["b.example."], recs[1].Name, "b") })
+				if took, err := wait(t, &dnstxt.Propagation{Resolver: w.resolver()}, recs...); err != nil || took < 10*time.Second {
+					t.Errorf("%v after %v", err, took)
+				}
+			})
+		})
+	}
 }
 
 func TestCheck(t *testing.T) {

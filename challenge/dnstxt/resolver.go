@@ -49,6 +49,9 @@ func (r *Resolver) lookup(ctx context.Context, name string, kind dnsmessage.Type
 	return r.askAny(ctx, servers, question{name, kind, true})
 }
 
+// errUseless is of a server that has answered, to no purpose.
+var errUseless = errors.New("it answers")
+
 // askAny asks servers, one after the other, until one gives an answer. That a name
 // does not exist is one.
 func (r *Resolver) askAny(ctx context.Context, servers []string, q question) (*answer, error) {
@@ -56,10 +59,10 @@ func (r *Resolver) askAny(ctx context.Context, servers []string, q question) (*a
 	for _, server := range servers {
 		a, err := r.exchange(ctx, server, q)
 		if err == nil && a.code != dnsmessage.RCodeSuccess && a.code != dnsmessage.RCodeNameError {
-			err = fmt.Errorf("%s: it answers %s", server, codeName(a.code))
+			err = fmt.Errorf("%s: %w %s", server, errUseless, codeName(a.code))
 		}
 		if err == nil && !q.recursive && a.refersTo() != "" {
-			err = fmt.Errorf("%s: it does not have the zone, and refers to the servers of %s", server, a.refersTo())
+			err = fmt.Errorf("%s: %w that it does not have the zone, and refers to the servers of %s", server, errUseless, a.refersTo())
 		}
 		if err == nil {
 			return a, nil

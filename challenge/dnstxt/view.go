@@ -153,13 +153,17 @@ func (w *watch) isSeen(at place) bool {
 	return w.seen[at]
 }
 
-// answer gets a server's answer, unless it did not give one a moment ago.
+// answer gets a server's answer, unless it did not give one a moment ago: to
+// anything, or to the same question, if what it said was of no use.
 func (w *watch) answer(ctx context.Context, server string, addresses []string, q question) (*answer, error) {
-	w.mu.Lock()
-	out := w.down[server]
-	w.mu.Unlock()
-	if time.Now().Before(out.until) {
-		return nil, out.err
+	silent, useless := source{server: server}, source{server, q.name}
+	for _, from := range []source{silent, useless} {
+		w.mu.Lock()
+		out := w.down[from]
+		w.mu.Unlock()
+		if time.Now().Before(out.until) {
+			return nil, out.err
+		}
 	}
 	within, cancel := context.WithTimeoutCause(ctx, 2*udpTries*w.resolver.timeout(), fmt.Errorf("%s: no answer", server))
 	defer cancel()
@@ -167,7 +171,10 @@ func (w *watch) answer(ctx context.Context, server string, addresses []string, q
 	if err != nil && ctx.Err() == nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.down[server] = outage{err, time.Now().Add(downTime)}
+		if errors.Is(err, errUseless) {
+			silent = useless
+		}
+		w.down[silent] = outage{err, time.Now().Add(downTime)}
 	}
 	return a, err
 }

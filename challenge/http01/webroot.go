@@ -168,6 +168,8 @@ func (w *Webroot) makeFolders() error {
 	return nil
 }
 
+var errIrregular = errors.New("not a regular file")
+
 // read returns the beginning of a regular file, as much as an answer can have.
 func (w *Webroot) read(name string) (string, error) {
 	info, err := w.root.Lstat(name)
@@ -175,7 +177,7 @@ func (w *Webroot) read(name string) (string, error) {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is there already, and not a regular file", name)
+		return "", fmt.Errorf("%s is there already, and %w", name, errIrregular)
 	}
 	f, err := w.root.Open(name)
 	if err != nil {
@@ -217,10 +219,14 @@ func (w *Webroot) remove(tokens []string) error {
 			continue
 		}
 		name := path.Join(w.folder(), token)
-		if found, err := w.read(name); err != nil || found != f.keyAuthorization {
+		switch found, err := w.read(name); {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, errIrregular), err == nil && found != f.keyAuthorization:
 			continue // it is gone, or has become something else
+		case err != nil:
+			errs = append(errs, err)
+		default:
+			errs = append(errs, w.root.Remove(name))
 		}
-		errs = append(errs, w.root.Remove(name))
 	}
 	return errors.Join(append(errs, w.tidy())...)
 }
@@ -244,10 +250,14 @@ func (w *Webroot) tidy() error {
 // removeFolder removes a folder, unless it has got something in it, or has
 // become something else. The file system refuses the first, atomically.
 func (w *Webroot) removeFolder(folder string) error {
-	if info, err := w.root.Lstat(folder); err != nil || !info.IsDir() {
-		return nil //nolint:nilerr // it is gone
+	info, err := w.root.Lstat(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
+		return nil
+	case err != nil:
+		return err
 	}
-	err := w.root.Remove(folder)
+	err = w.root.Remove(folder)
 	if errors.Is(err, fs.ErrExist) { // "directory not empty"; another process may have taken its file away since
 		err = w.root.Remove(folder)
 	}

@@ -140,6 +140,23 @@ func TestWebrootLeavesTheRest(t *testing.T) {
 	}
 }
 
+// What the cleanup cannot look at may be there still, and is told.
+func TestWebrootTellsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cleanup := present(t, &http01.Webroot{Dir: dir}, token)
+	if err := os.Rename(filepath.Join(dir, ".well-known"), filepath.Join(dir, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	symlink(t, ".well-known", filepath.Join(dir, ".well-known")) // a loop
+	err := cleanup(t.Context())
+	for _, name := range []string{filepath.ToSlash(below) + "/" + token, filepath.ToSlash(below) + ":"} {
+		if !strings.Contains(fmt.Sprint(err), name) {
+			t.Errorf("nothing of %s in %v", name, err)
+		}
+	}
+}
+
 // symlink makes a symbolic link. Only Windows may refuse that.
 func symlink(t *testing.T, target, name string) {
 	t.Helper()

@@ -124,8 +124,17 @@ func verify(cert *x509.Certificate, a *acme.Attempt) error {
 			found = append(found, e)
 		}
 	}
-	names := slices.Concat(cert.DNSNames, cert.EmailAddresses)
-	for _, ip := range cert.IPAddresses {
+	var names []string // those of kinds that the identifier is not of have their kind before them
+	for _, name := range cert.DNSNames {
+		if a.Identifier.Type == acme.TypeIP {
+			name = "DNS:" + name
+		}
+		names = append(names, name)
+	}
+	for _, address := range cert.EmailAddresses {
+		names = append(names, "email:"+address)
+	}
+	for _, ip := range cert.IPAddresses { // no DNS name is written as one
 		names = append(names, ip.String())
 	}
 	switch {

@@ -175,7 +175,8 @@ func (s *Solver) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 // for all other connections. A nil configuration has none of these.
 //
 // [Proto] is negotiated in validations only, and only while there is something
-// to answer; at other times they are refused (RFC 8737 §4).
+// to answer; at other times they are refused (RFC 8737 §4). If the configuration has
+// [Proto] among its own protocols, they are its own affair at those times.
 func (s *Solver) Wrap(config *tls.Config) *tls.Config {
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}

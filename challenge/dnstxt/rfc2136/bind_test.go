@@ -297,6 +297,31 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
+// What somebody else has written is removed in whatever strings it is, and nothing else,
+// by TCP and by UDP, where the answer is too large for a datagram.
+func TestRemoveOtherStrings(t *testing.T) {
+	t.Parallel()
+	const name = "_validation-persist.example.org."
+	records := []string{`"authority.example;" " accounturi=https://ca.example/acct/123"`, `"a" "uthority.example; accounturi=https://ca.example/acct/123"`,
+		`"authority.example;" "accounturi=https://ca.example/acct/123"`, `"q\"\\" "\200;"`}
+	for i := range 20 {
+		records = append(records, fmt.Sprintf(`"%d %s"`, i, strings.Repeat("x", 100)))
+	}
+	for _, network := range []string{"tcp", "udp"} {
+		server := bind.Start(t, nil, bind.Zone{Name: "example.org.", Policy: "allow-update { any; };", Records: "_validation-persist TXT " + strings.Join(records, "\n_validation-persist TXT ")})
+		before := texts(t, server.Addr, name)
+		p := &rfc2136.Provider{Server: server.Addr, Network: network}
+		err := p.Remove(t.Context(), []dnstxt.Record{{Name: name, Value: "authority.example; accounturi=https://ca.example/acct/123"}, {Name: name, Value: "q\"\\\xc8;"}})
+		if err != nil {
+			t.Error(err)
+		}
+		after := texts(t, server.Addr, name)
+		if len(before) != len(records) || len(after) != len(records)-3 || !slices.Contains(after, "authority.example;accounturi=https://ca.example/acct/123") {
+			t.Errorf("%s: of %d there are left %.300q", network, len(before), after)
+		}
+	}
+}
+
 // What another process has added is removed by value, whatever its TTL.
 func TestRemove(t *testing.T) {
 	t.Parallel()

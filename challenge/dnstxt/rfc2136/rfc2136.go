@@ -129,11 +129,13 @@ func (p *Provider) Append(ctx context.Context, recs []dnstxt.Record) (dnstxt.Rem
 		for _, r := range recs {
 			wanted[r] = true
 		}
-		return p.remove(ctx, changes[:attempted], wanted)
+		return p.remove(ctx, changes[:attempted], func(_ context.Context, recs []dnstxt.Record) ([]dns.RR, error) {
+			return asRRs(slices.DeleteFunc(slices.Clone(recs), func(r dnstxt.Record) bool { return !wanted[r] })), nil
+		})
 	}
 	for _, c := range changes {
 		attempted++
-		if err := p.change(ctx, c, (*dns.Msg).Insert); err != nil {
+		if err := p.change(ctx, c.Zone, asRRs(c.Records), (*dns.Msg).Insert); err != nil {
 			return remove, fmt.Errorf("rfc2136: adding %d TXT records to zone %s: %w", len(c.Records), c.Zone, err)
 		}
 	}
@@ -141,6 +143,8 @@ func (p *Provider) Append(ctx context.Context, recs []dnstxt.Record) (dnstxt.Rem
 }
 
 // Remove removes records, whoever has added them, with an update for each zone. It
+// asks the server for them first: an update takes away what is the same octet for
+// octet (RFC 2136 §2.5.4), and others may have split the value into other strings. It
 // makes the Provider a [dnstxt.Remover].
 func (p *Provider) Remove(ctx context.Context, recs []dnstxt.Record) error {
 	if err := p.check(); err != nil {
@@ -150,21 +154,21 @@ func (p *Provider) Remove(ctx context.Context, recs []dnstxt.Record) error {
 	if err != nil {
 		return fmt.Errorf("rfc2136: %w", err)
 	}
-	wanted := make(map[dnstxt.Record]bool, len(recs))
-	for _, r := range recs {
-		wanted[r] = true
-	}
-	return p.remove(ctx, changes, wanted)
+	return p.remove(ctx, changes, p.written)
 }
 
-// remove takes away those records that are wanted gone, by value. That one is not
-// there is no error for a server (RFC 2136 §3.4.2.4).
-func (p *Provider) remove(ctx context.Context, changes []dnstxt.Change, wanted map[dnstxt.Record]bool) error {
+// remove takes away what choose returns of each zone's records. That one is not there
+// is no error for a server (RFC 2136 §3.4.2.4).
+func (p *Provider) remove(ctx context.Context, changes []dnstxt.Change, choose func(context.Context, []dnstxt.Record) ([]dns.RR, error)) error {
 	var errs []error
 	for _, c := range changes {
-		c.Records = slices.DeleteFunc(slices.Clone(c.Records), func(r dnstxt.Record) bool { return !wanted[r] })
-		if err := p.change(ctx, c, (*dns.Msg).Remove); err != nil {
-			errs = append(errs, fmt.Errorf("rfc2136: removing %d TXT records from zone %s: %w", len(c.Records), c.Zone, err))
+		records, err := choose(ctx, c.Records)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rfc2136: looking for TXT records to remove from zone %s: %w", c.Zone, err))
+			continue
+		}
+		if err := p.change(ctx, c.Zone, records, (*dns.Msg).Remove); err != nil {
+			errs = append(errs, fmt.Errorf("rfc2136: removing %d TXT records from zone %s: %w", len(records), c.Zone, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -199,16 +203,15 @@ func (p *Provider) zone(ctx context.Context, name string) (string, error) {
 }
 
 // change sends updates for a zone: mostly one.
-func (p *Provider) change(ctx context.Context, c dnstxt.Change, put func(*dns.Msg, []dns.RR)) error {
-	for len(c.Records) > 0 {
-		var records []dns.RR
-		for size := 0; len(records) < len(c.Records) && size < maxMessage; {
-			r := record(c.Records[len(records)])
-			records, size = append(records, r), size+dns.Len(r)
+func (p *Provider) change(ctx context.Context, zone string, records []dns.RR, put func(*dns.Msg, []dns.RR)) error {
+	for len(records) > 0 {
+		n := 0
+		for size := 0; n < len(records) && size < maxMessage; n++ {
+			size += dns.Len(records[n])
 		}
-		c.Records = c.Records[len(records):]
-		update := new(dns.Msg).SetUpdate(c.Zone)
-		put(update, records)
+		update := new(dns.Msg).SetUpdate(zone)
+		put(update, records[:n])
+		records = records[n:]
 		if err := p.send(ctx, update); err != nil {
 			return err
 		}
@@ -216,7 +219,15 @@ func (p *Provider) change(ctx context.Context, c dnstxt.Change, put func(*dns.Ms
 	return nil
 }
 
-func record(r dnstxt.Record) dns.RR {
+func asRRs(recs []dnstxt.Record) []dns.RR {
+	out := make([]dns.RR, len(recs))
+	for i, r := range recs {
+		out[i] = record(r)
+	}
+	return out
+}
+
+func record(r dnstxt.Record) *dns.TXT {
 	ttl := r.TTL
 	if ttl <= 0 {
 		ttl = defaultTTL

@@ -20,23 +20,7 @@ const (
 
 // send sends an update, and returns an error unless the server has carried it out.
 func (p *Provider) send(ctx context.Context, update *dns.Msg) error {
-	network := cmp.Or(p.Network, "tcp")
-	tries := 1
-	if network == "udp" {
-		if update.Len() > maxDatagram-128 { // 128 for the signature
-			network = "tcp"
-		} else {
-			tries = udpTries
-		}
-	}
-	var answer *dns.Msg
-	var err error
-	for range tries {
-		answer, err = p.try(ctx, network, update)
-		if err == nil || ctx.Err() != nil {
-			break
-		}
-	}
+	answer, err := p.ask(ctx, cmp.Or(p.Network, "tcp"), update)
 	if err == nil {
 		err = p.judge(answer)
 	}
@@ -46,8 +30,27 @@ func (p *Provider) send(ctx context.Context, update *dns.Msg) error {
 	return nil
 }
 
-// try sends an update once, and returns what the server answers.
-func (p *Provider) try(ctx context.Context, network string, update *dns.Msg) (*dns.Msg, error) {
+// ask sends a message, a few times if it may get lost, and returns the answer.
+func (p *Provider) ask(ctx context.Context, network string, message *dns.Msg) (answer *dns.Msg, err error) {
+	tries := 1
+	if network == "udp" {
+		if message.Len() > maxDatagram-128 { // 128 for the signature
+			network = "tcp"
+		} else {
+			tries = udpTries
+		}
+	}
+	for range tries {
+		answer, err = p.try(ctx, network, message)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return answer, err
+}
+
+// try sends a message once, and returns what the server answers.
+func (p *Provider) try(ctx context.Context, network string, message *dns.Msg) (*dns.Msg, error) {
 	timeout := p.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
@@ -61,7 +64,7 @@ func (p *Provider) try(ctx context.Context, network string, update *dns.Msg) (*d
 	defer conn.Close() //nolint:errcheck // all that was of interest was read
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	answer, err := p.exchange(&dns.Conn{Conn: conn}, update)
+	answer, err := p.exchange(&dns.Conn{Conn: conn}, message)
 	if err != nil {
 		return nil, or(ctx, err)
 	}
@@ -76,8 +79,8 @@ func or(ctx context.Context, err error) error {
 	return err
 }
 
-func (p *Provider) exchange(conn *dns.Conn, update *dns.Msg) (*dns.Msg, error) {
-	message := update.Copy()
+func (p *Provider) exchange(conn *dns.Conn, message *dns.Msg) (*dns.Msg, error) {
+	message = message.Copy()
 	message.Id = dns.Id()
 	if p.Key.Name != "" {
 		name := dns.CanonicalName(p.Key.Name)
@@ -92,7 +95,7 @@ func (p *Provider) exchange(conn *dns.Conn, update *dns.Msg) (*dns.Msg, error) {
 		switch {
 		case answer == nil:
 			return nil, err
-		case answer.Id != message.Id || !answer.Response || answer.Opcode != dns.OpcodeUpdate:
+		case answer.Id != message.Id || !answer.Response || answer.Opcode != message.Opcode:
 			continue // by UDP anybody may send something
 		}
 		if answer.Rcode != dns.RcodeSuccess {
@@ -103,7 +106,7 @@ func (p *Provider) exchange(conn *dns.Conn, update *dns.Msg) (*dns.Msg, error) {
 	return nil, errors.New("nothing but answers to something else")
 }
 
-// judge returns an error unless an answer says that the update was carried out.
+// judge returns an error unless an answer says that what was asked was done.
 func (p *Provider) judge(answer *dns.Msg) error {
 	signature := answer.IsTsig()
 	if signature != nil && signature.Error != dns.RcodeSuccess {
@@ -111,7 +114,7 @@ func (p *Provider) judge(answer *dns.Msg) error {
 	}
 	if answer.Rcode != dns.RcodeSuccess {
 		code := cmp.Or(dns.RcodeToString[answer.Rcode], fmt.Sprintf("code %d", answer.Rcode))
-		if why := hint(answer.Rcode); why != "" {
+		if why := hint(answer.Rcode); why != "" && answer.Opcode == dns.OpcodeUpdate {
 			code += " (" + why + ")"
 		}
 		return errors.New("the server answers " + code)

@@ -10,6 +10,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -40,14 +41,19 @@ func (s *Store) key(token string) string {
 	return s.Prefix + token
 }
 
-// Put keeps an answer. All answers to a token live as long as the last one.
+// put sets a field of a hash, and lets the hash live for some milliseconds at least:
+// both or none, so that nothing stays for ever. PEXPIRE has GT since Redis 7 only.
+const put = `redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end`
+
+// Put keeps an answer, by a script of two commands (EVAL). All answers to a token
+// live as long as the one that lives longest.
 func (s *Store) Put(ctx context.Context, a http01.Answer) error {
-	key := s.key(a.Token)
-	_, err := s.Client.TxPipelined(ctx, func(p redis.Pipeliner) error { // both or none: nothing stays for ever
-		p.HSet(ctx, key, a.Holder, string(a.KeyAuthorization))
-		p.PExpire(ctx, key, a.TTL)
-		return nil
-	})
+	ttl := max(a.TTL.Milliseconds(), 1)
+	err := s.Client.Eval(ctx, put, []string{s.key(a.Token)}, a.Holder, string(a.KeyAuthorization), ttl).Err()
+	if errors.Is(err, redis.Nil) { // the script returns nothing
+		err = nil
+	}
 	return wrap(err)
 }
 

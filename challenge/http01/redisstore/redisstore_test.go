@@ -61,7 +61,23 @@ func TestExpiry(t *testing.T) {
 	if ttl := client.PTTL(t.Context(), "test:token").Val(); ttl < 59*time.Minute || ttl > time.Hour {
 		t.Errorf("lives for %v", ttl)
 	}
-	a.TTL = time.Millisecond
+	// An answer that lives shorter takes nothing from those that are there, and one that lives longer adds.
+	for holder, ttl := range map[string]time.Duration{"B": time.Millisecond, "C": time.Nanosecond, "A": 30 * time.Minute} {
+		if err := store.Put(t.Context(), http01.Answer{Token: "token", Holder: holder, KeyAuthorization: "token.thumbprint", TTL: ttl}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ttl := client.PTTL(t.Context(), "test:token").Val(); ttl < 59*time.Minute {
+		t.Errorf("lives for %v, since another answer was put", ttl)
+	}
+	a.TTL = 2 * time.Hour
+	if err := store.Put(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := client.PTTL(t.Context(), "test:token").Val(); ttl < 119*time.Minute || ttl > 2*time.Hour {
+		t.Errorf("lives for %v", ttl)
+	}
+	a.Token, a.TTL = "short", time.Nanosecond
 	if err := store.Put(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +85,7 @@ func TestExpiry(t *testing.T) {
 	defer tick.Stop()
 	for k := acme.KeyAuthorization("some"); k != ""; <-tick.C {
 		var err error
-		if k, err = store.Get(t.Context(), "token"); err != nil {
+		if k, err = store.Get(t.Context(), "short"); err != nil {
 			t.Fatal(err)
 		}
 	}
