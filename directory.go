@@ -101,13 +101,11 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 
 // refreshDirectory fetches the directory and ends the flight.
 func (c *Client) refreshDirectory(ctx context.Context) (*Directory, error) {
-	dir, err := c.fetchDirectory(ctx)
 	d := &c.directory
+	defer d.land() // after a panic of a hook, too
+	dir, err := c.fetchDirectory(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := d.flight
-	d.flight = nil
-	defer close(f.over)
 	if err == nil {
 		d.dir, d.at = dir, time.Now()
 		return dir, nil
@@ -118,9 +116,17 @@ func (c *Client) refreshDirectory(ctx context.Context) (*Directory, error) {
 		return d.dir, nil
 	}
 	if ctx.Err() == nil {
-		f.err = err
+		d.flight.err = err
 	}
 	return nil, err
+}
+
+// land ends the flight.
+func (d *directoryCache) land() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.flight.over)
+	d.flight = nil
 }
 
 func (c *Client) fetchDirectory(ctx context.Context) (*Directory, error) {

@@ -43,12 +43,13 @@
 // # Errors
 //
 // What the server reports is a [*Problem], anywhere in the error's tree, and
-// errors.Is compares it with its type: errors.Is(err, acme.ErrRateLimited). When
-// to come back is in the RetryAfter of the one that errors.AsType finds. What the
-// client itself finds is a [ClientError], like [ErrInvalidIdentifier]. What
-// the server does not offer is errors.ErrUnsupported. [*AuthorizeError],
-// [*OrderError] and [*WaitError] tell what an issuance failed of. The text says
-// what was done, to which identifier and URL, and quotes the server.
+// errors.Is compares it with its type: errors.Is(err, acme.ErrRateLimited).
+// When to come back is in the RetryAfter of the one that errors.AsType finds;
+// where many were collected, [Renewal.Failed] takes the latest. What the client
+// itself finds is a [ClientError], like [ErrInvalidIdentifier]. What the server
+// does not offer is errors.ErrUnsupported. [*AuthorizeError], [*OrderError] and
+// [*WaitError] tell what an issuance failed of. The text says what was done, to
+// which identifier and URL, and quotes the server.
 //
 // # Concurrency and safety
 //

@@ -121,12 +121,18 @@ func (id Identifier) normalize() (Identifier, error) {
 	return id, err
 }
 
+// maxName is more than the 253 octets of a name have in any script. Package idna takes
+// quadratic time for what is longer.
+const maxName = 1024
+
 func normalizeName(name string) (string, error) {
 	base, wildcard := strings.CutPrefix(name, "*.")
 	if err := checkNoAddress(strings.Trim(base, "[]")); err != nil {
 		return "", err
 	}
 	switch {
+	case len(base) > maxName:
+		return "", fmt.Errorf("no domain name: it has %d octets", len(base))
 	case strings.Contains(base, "*"):
 		return "", fmt.Errorf(`a wildcard is one "*." in front (§7.1.3)`)
 	case !utf8.ValidString(base):

@@ -38,24 +38,28 @@ func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, e
 			return nil, wrap(err, "%s %s", OpKeyChange, url)
 		}
 		if _, err = a.post(ctx, OpKeyChange, url, inner); err == nil {
-			if err = a.inUse(ctx, key); err != nil {
-				return nil, err
+			// Pebble answers 200 for the key of another account, and changes nothing.
+			// What the server has said counts, unless it contradicts itself.
+			if found, lookErr := a.client.FindAccount(ctx, key); lookErr == nil {
+				return a.settle(ctx, changed, found, nil)
 			}
 			return changed, nil
 		}
-		if p, ok := asProblem(err); ok && (p.Status < 500 || p.Status == http.StatusNotImplemented) {
-			return nil, keyChangeError(err) // a refusal
-		}
-		if ctx.Err() != nil {
+		p, isProblem := asProblem(err)
+		refused := isProblem && (p.Status < 500 || p.Status == http.StatusNotImplemented)
+		switch {
+		case refused && n == 0:
+			return nil, keyChangeError(err)
+		case ctx.Err() != nil:
 			return nil, wrap(series{ErrKeyUnknown, err}, "%s", OpKeyChange)
 		}
-		// The answer was lost: the new key knows whether it holds.
+		// The answer was lost, this one or that before: the new key knows whether it holds.
 		found, lookErr := a.client.FindAccount(ctx, key)
 		switch {
-		case lookErr == nil && found.url == a.url:
-			return changed, nil
 		case lookErr == nil:
-			return nil, wrap(series{err, ErrKeyInUse, errors.New(quoteIfOdd(found.url))}, "%s", OpKeyChange)
+			return a.settle(ctx, changed, found, err)
+		case refused: // by a replica that knows, and looked at in one that does not yet
+			return nil, wrap(series{ErrKeyUnknown, err}, "%s", OpKeyChange)
 		case !errors.Is(lookErr, ErrAccountDoesNotExist):
 			return nil, wrap(series{ErrKeyUnknown, err, lookErr}, "%s", OpKeyChange)
 		case n > 0 || !a.client.mayRepeat(ctx, 1, err):
@@ -65,13 +69,25 @@ func (a *Account) ChangeKey(ctx context.Context, key crypto.Signer) (*Account, e
 	return nil, keyChangeError(err)
 }
 
-// inUse looks whether a key that the server says to have accepted belongs to
-// another account: Pebble answers 200 then, and changes nothing.
-func (a *Account) inUse(ctx context.Context, key crypto.Signer) error {
-	if found, err := a.client.FindAccount(ctx, key); err == nil && found.url != a.url {
-		return wrap(series{ErrKeyInUse, errors.New(quoteIfOdd(found.url))}, "%s", OpKeyChange)
+// settle returns changed, unless the account that the new key has is another one. One
+// with another URL may be the same: Boulder knows accounts by their URLs of ACMEv1, too.
+// The old key tells: if it has none, or that one as well, the new one holds.
+func (a *Account) settle(ctx context.Context, changed, found *Account, lost error) (*Account, error) {
+	if found.url == a.url {
+		return changed, nil
 	}
-	return nil // what the server has said counts, unless it contradicts itself
+	var why series
+	if lost != nil {
+		why = series{lost}
+	}
+	old, err := a.client.FindAccount(ctx, a.key.signer)
+	switch {
+	case errors.Is(err, ErrAccountDoesNotExist), err == nil && old.url == found.url:
+		return changed, nil
+	case err != nil:
+		return nil, wrap(append(why, ErrKeyUnknown, err), "%s", OpKeyChange)
+	}
+	return nil, wrap(append(why, ErrKeyInUse, errors.New(quoteIfOdd(found.url))), "%s", OpKeyChange)
 }
 
 // keyChangeError tells servers that only advertise keyChange (step-ca, ZeroSSL)

@@ -1,9 +1,11 @@
 package acme
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -105,8 +107,9 @@ type Problem struct {
 
 	Raw json.RawMessage `json:",omitzero"` // the document as served, nil if it was none
 
-	repeated bool // the request had been sent before, and its answer was lost
-	dropped  int  // subproblems beyond maxSubproblems
+	base     *url.URL // what links are relative to
+	repeated bool     // the request had been sent before, and its answer was lost
+	dropped  int      // subproblems beyond maxSubproblems
 }
 
 // Error describes the problem and its subproblems on one line, with the
@@ -164,7 +167,7 @@ func (p *Problem) Unwrap() []error {
 
 // Links returns the URLs of the answer's links with the relation type: "help"
 // for a rate limit (§6.6), "terms-of-service" for ErrUserActionRequired (§7.3.3).
-func (p *Problem) Links(rel string) []string { return links(p.URL, p.Header, rel) }
+func (p *Problem) Links(rel string) []string { return links(p.base, p.Header, rel) }
 
 // A Subproblem is one part of a [Problem], mostly about one identifier (§6.7.1).
 type Subproblem struct {
@@ -241,7 +244,38 @@ func problemOf(op Operation, resp *Response) *Problem {
 	}
 	p.Status = resp.StatusCode // private CAs leave it out
 	p.RetryAfter = resp.RetryAfter
-	p.Operation, p.URL, p.Header = op, resp.URL, resp.Header
+	p.Operation, p.URL, p.Header, p.base = op, resp.URL, resp.Header.Clone(), resp.base()
 	p.Instance = resolve(resp.base(), p.Instance) // it may be relative (RFC 9457 §3.1.5)
 	return p
+}
+
+// without takes out nonces, the one that was sent, which Let's Encrypt quotes if it is
+// bad, and the next one: hooks and logs get no nonces.
+func (p *Problem) without(nonce string) *Problem {
+	p.Header.Del("Replay-Nonce")
+	if nonce != "" {
+		p.Detail = strings.ReplaceAll(p.Detail, nonce, "…")
+		p.Raw = bytes.ReplaceAll(p.Raw, []byte(nonce), []byte("…"))
+	}
+	return p
+}
+
+// maxRemembered is how many octets of a problem document are worth to be kept.
+const maxRemembered = 8 << 10
+
+// remembered returns a copy of what is to be kept of a rate limit: a server may send
+// very many, all very large.
+func (p *Problem) remembered() *Problem {
+	kept := *p
+	kept.repeated = false
+	kept.Header = http.Header{}
+	for _, name := range []string{"Link", "Retry-After"} { // "help" (§6.6)
+		if values := p.Header.Values(name); len(strings.Join(values, "")) <= maxRemembered {
+			kept.Header[name] = values
+		}
+	}
+	if len(p.Raw) > maxRemembered {
+		kept.Raw, kept.Subproblems = nil, nil
+	}
+	return &kept
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -918,6 +921,302 @@ func TestUpperCaseIsNoOtherName(t *testing.T) {
 		failed, _ := errors.AsType[*acme.AuthorizeError](err)
 		if n := f.ca.Count(acmetest.KindNewOrder); n != 1 || len(failed.Failures) != 1 {
 			t.Errorf("%d orders for one challenge that a solver supports: %v", n, err)
+		}
+	})
+}
+
+// The connection that a 101 hands over is read without end, whatever the context.
+func TestSwitchingProtocols(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		_, _ = conn.Read(make([]byte, 1)) // until the client hangs up
+	}))
+	defer server.Close()
+	client := &acme.Client{DirectoryURL: server.URL, AllowHTTP: true}
+	if _, err := client.Directory(t.Context()); !errors.Is(err, acme.ErrMalformedResponse) || !strings.Contains(err.Error(), "HTTP 101") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What idna needs quadratic time for is no name: 20 seconds for this one.
+func TestLongName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		var name strings.Builder
+		for r := rune(0x20000); name.Len() < 160_000; r++ {
+			name.WriteRune(r)
+		}
+		f.fault(identified(name.String()))
+		if _, err := f.account.Obtain(t.Context(), f.request("a.example.com")); !errors.Is(err, acme.ErrInvalidIdentifier) || !strings.Contains(err.Error(), "160000 octets") || len(err.Error()) > 2000 {
+			t.Errorf("got %.3000v", err)
+		}
+		// 240 characters, of which each is more than one octet
+		longest := strings.Repeat(strings.Repeat("\u00fc", 40)+".", 4) + "example"
+		if id, err := acme.DNS(longest)[0].Normalize(); err != nil || len(id.Value) > 253 {
+			t.Errorf("%s: %v", id, err)
+		}
+	})
+}
+
+// A change of keys that was made after all is not told as one that was not: where the
+// look came too early and the server refuses the second try, nobody knows.
+func TestChangeKeyThatIsRefusedSinceItWasMade(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		late := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrAccountDoesNotExist), Status: 400}}
+		f.fault(acmetest.Faults(
+			acmetest.FaultSequence(acmetest.KindKeyChange, answering(504, "")),
+			acmetest.FaultAlways(acmetest.KindNewAccount, late)))
+		if _, err := f.account.ChangeKey(t.Context(), newKey(t)); !errors.Is(err, acme.ErrKeyUnknown) || problemIn(t, err).Status == 504 {
+			t.Errorf("got %v", err)
+		}
+		f.fault(nil)
+		other, err := f.client.NewAccount(acme.IgnoreRateLimits(t.Context()), newKey(t), acme.AccountRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.fault(acmetest.Faults(
+			acmetest.FaultSequence(acmetest.KindKeyChange, answering(504, "")),
+			acmetest.FaultSequence(acmetest.KindNewAccount, late)))
+		if _, err := other.ChangeKey(t.Context(), newKey(t)); err != nil {
+			t.Errorf("it can be seen now: %v", err)
+		}
+	})
+}
+
+// An account that the server knows under another URL, too, as Boulder does those of
+// ACMEv1, is not somebody else's.
+func TestChangeKeyOfAnAccountWithTwoURLs(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]bool{"answered": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{})
+				alias := acmetest.FaultAlways(acmetest.KindNewAccount, acmetest.Fault{Edit: func(status int, h http.Header, body []byte) (int, []byte) {
+					h.Set("Location", strings.Replace(h.Get("Location"), "/account/", "/reg/", 1))
+					return status, body
+				}})
+				f.fault(acmetest.Faults(alias, acmetest.FaultSequence(acmetest.KindKeyChange, acmetest.Fault{LoseResponse: lose})))
+				changed, err := f.account.ChangeKey(t.Context(), newKey(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := changed.Info(t.Context()); err != nil || changed.URL() != f.account.URL() {
+					t.Errorf("%s: %v", changed.URL(), err)
+				}
+				// The look with the old key fails: it is not known what happened.
+				f.fault(acmetest.Faults(acmetest.FaultSequence(acmetest.KindNewAccount, acmetest.Fault{Header: http.Header{"Location": {"/reg/1"}}}),
+					acmetest.FaultAlways(acmetest.KindNewAccount, busy())))
+				if _, err := changed.ChangeKey(t.Context(), newKey(t)); !errors.Is(err, acme.ErrKeyUnknown) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
+// An order that is good still is not told to be of no use because of one before it;
+// what the server says of when to come back counts, wherever it says so.
+func TestErrorAfterFallback(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fault func(acmetest.Request) *acmetest.Fault
+		wait  time.Duration
+		later bool // the second order is good
+	}{
+		"certificate":  {acmetest.FaultAlways(acmetest.KindCertificate, acmetest.Fault{Status: 503, Header: http.Header{"Retry-After": {"7200"}}}), 2 * time.Hour, true},
+		"second order": {acmetest.FaultSequence(acmetest.KindNewOrder, acmetest.Fault{}, acmetest.RateLimited(3*time.Hour)), 3 * time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{Validate: failing(acme.HTTP01)})
+				f.fault(tt.fault)
+				var last *acme.Order
+				ctx := acme.WithTrace(t.Context(), &acme.Trace{OrderCreated: func(o *acme.Order) { last = o }})
+				req := f.request("a.example.com")
+				req.Solvers = []acme.Solver{always(acme.HTTP01), always(acme.DNS01)}
+				_, err := f.account.Obtain(ctx, req)
+				if _, ok := errors.AsType[*acme.AuthorizeError](err); ok || !errors.Is(err, acme.ErrConnection) {
+					t.Errorf("AuthorizeError %t: %v", ok, err)
+				}
+				if text := fmt.Sprint(err); strings.Count(text, "acme: ") != 1 || !strings.Contains(text, "; in the order before: authorization for a.example.com is invalid") {
+					t.Errorf("got %q", text)
+				}
+				at := time.Now().Add(tt.wait)
+				var r acme.Renewal
+				r.Failed(time.Now(), err)
+				if !r.RetryAfter.Equal(at) || !problemIn(t, err).RetryAfter.Equal(at) {
+					t.Errorf("again at %v, want %v", r.RetryAfter, at)
+				}
+				f.fault(nil)
+				if _, err := f.account.Complete(t.Context(), last, req); (err == nil) != tt.later {
+					t.Errorf("going on with the last order: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// Among several problems, the latest time counts.
+func TestLatestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	p := func(d time.Duration) error { return fmt.Errorf("x: %w", &acme.Problem{RetryAfter: now.Add(d)}) }
+	var r acme.Renewal
+	r.Failed(now, errors.Join(p(time.Hour), &acme.AuthorizeError{Failures: []error{p(3 * time.Hour), p(2 * time.Hour)}}, errors.New("y")))
+	if !r.RetryAfter.Equal(now.Add(3 * time.Hour)) {
+		t.Errorf("got %v", r.RetryAfter)
+	}
+	if r.Failed(now, errors.New("y")); !r.RetryAfter.IsZero() || r.Failures != 2 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// A request that was sent again after a rate limit had not been acted upon before: a
+// refusal is one.
+func TestRefusalAfterARateLimit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		refused := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrUnauthorized), Status: 403}}
+		f.fault(acmetest.FaultSequence(acmetest.KindAccount, acmetest.RateLimited(time.Second), refused))
+		if err := f.account.Deactivate(t.Context()); !errors.Is(err, acme.ErrUnauthorized) {
+			t.Errorf("got %v", err)
+		}
+		f.fault(acmetest.FaultSequence(acmetest.KindAccount, acmetest.Fault{LoseResponse: true}))
+		if err := f.account.Deactivate(t.Context()); err != nil {
+			t.Errorf("the answer was lost: %v", err)
+		}
+	})
+}
+
+// Whoever is told of a rate limit that another one met shares it.
+func TestRateLimitIsShared(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, acmetest.Options{})
+	f.fault(acmetest.FaultAlways(acmetest.KindAccount, acmetest.RateLimited(time.Hour)))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				if err := f.account.Deactivate(t.Context()); !errors.Is(err, acme.ErrRateLimited) {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Of a rate limit, no more is kept than is of use: there may be a thousand.
+func TestRememberedRateLimitIsSmall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		subproblems := strings.Repeat(`,{"type":"`+string(acme.ErrRateLimited)+`","detail":"too many"}`, 200)[1:]
+		for body, small := range map[string]bool{`"detail":"slow","x":"` + strings.Repeat("x", 1<<19) + `"`: false, `"detail":"slow","subproblems":[` + subproblems + `]`: false, `"detail":"slow","x":1`: true} {
+			f.fault(acmetest.FaultAlways(acmetest.KindNewOrder, acmetest.Fault{
+				Status: 429, Body: []byte(`{"type":"` + string(acme.ErrRateLimited) + `",` + body + `}`),
+				Header: http.Header{"Retry-After": {"3600"}, "Link": {`<https://ca.test/help>;rel="help"`}, "X": {strings.Repeat("x", 1<<14)}},
+			}))
+			ids := acme.OrderRequest{Identifiers: acme.DNS(fmt.Sprintf("n%d.example.com", len(body)))}
+			_, first := f.account.NewOrder(t.Context(), ids)
+			_, second := f.account.NewOrder(t.Context(), ids)
+			sent, kept := problemIn(t, first), problemIn(t, second)
+			if !strings.Contains(second.Error(), "not sent") || kept.Detail != "slow" || !slices.Equal(kept.Links("help"), []string{"https://ca.test/help"}) || !kept.RetryAfter.Equal(sent.RetryAfter) {
+				t.Errorf("got %v", second)
+			}
+			if n := len(kept.Raw); sent.Raw == nil || sent.Header.Get("X") == "" || len(kept.Header) != 2 || (n > 0) != small || n == 0 && len(kept.Subproblems) > 0 {
+				t.Errorf("kept: %d octets, %d subproblems, %d fields", n, len(kept.Subproblems), len(kept.Header))
+			}
+		}
+	})
+}
+
+// A hook that panics, under somebody who recovers, leaves a Client that works.
+func TestPanicInAHook(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		client := f.newClient()
+		func() {
+			defer func() { _ = recover() }()
+			_, err := client.Directory(acme.WithTrace(t.Context(), &acme.Trace{Request: func(acme.RequestInfo) { panic("hook") }}))
+			t.Errorf("no panic, but %v", err)
+		}()
+		if _, err := client.Directory(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func answer(r *http.Request, status int, h http.Header, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+}
+
+// Relative URLs are relative to where a redirect has led (RFC 3986 §5.1.3).
+func TestRelativeToTheRedirect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			switch r.URL.Path {
+			case "/a/directory":
+				return answer(r, 302, http.Header{"Location": {"https://other.test/b/directory"}}, ""), nil
+			case "/b/directory":
+				return answer(r, 200, nil, `{"newNonce":"nonce","newAccount":"/acct","newOrder":"order"}`), nil
+			}
+			return answer(r, 404, http.Header{"Link": {`<c>;rel="help"`}}, `{"instance":"d"}`), nil
+		})
+		f.client = &acme.Client{DirectoryURL: "https://ca.test/a/directory", HTTPClient: &http.Client{Transport: transport}}
+		d, err := f.client.Directory(t.Context())
+		if err != nil || d.NewNonceURL != "https://other.test/b/nonce" || d.NewAccountURL != "https://other.test/acct" {
+			t.Errorf("got %+v, %v", d, err)
+		}
+		_, err = f.client.FindAccount(t.Context(), f.key)
+		if p := problemIn(t, err); !slices.Equal(p.Links("help"), []string{"https://other.test/b/c"}) || p.Instance != "https://other.test/b/d" {
+			t.Errorf("got %v, %s", p.Links("help"), p.Instance)
+		}
+	})
+}
+
+// Neither the nonce that was sent nor the one that came is in what a hook gets.
+func TestHooksGetNoNonces(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		var sent []string
+		quoting := acmetest.Fault{Edit: func(_ int, h http.Header, _ []byte) (int, []byte) {
+			h.Set("Content-Type", "application/problem+json")
+			return 400, fmt.Appendf(nil, `{"type":"%s","detail":"bad nonce %s"}`, acme.ErrBadNonce, sent[len(sent)-1])
+		}}
+		malformed := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrMalformed), Status: 400}}
+		faults := acmetest.FaultSequence(acmetest.KindNewOrder, quoting, malformed)
+		f.fault(func(r acmetest.Request) *acmetest.Fault {
+			if r.Kind == acmetest.KindNewOrder {
+				sent = append(sent, r.Nonce)
+			}
+			return faults(r)
+		})
+		var seen []string
+		ctx := acme.WithTrace(t.Context(), &acme.Trace{
+			Request: func(i acme.RequestInfo) {
+				if p, ok := errors.AsType[*acme.Problem](i.Err); ok {
+					seen = append(seen, fmt.Sprintf("%s %v %s", p.Detail, p.Header, p.Raw))
+				}
+			},
+			Retry: func(i acme.RetryInfo) { seen = append(seen, fmt.Sprintf("%+v", i)) },
+		})
+		_, err := f.account.NewOrder(ctx, acme.OrderRequest{Identifiers: acme.DNS("a.example.com")})
+		if !errors.Is(err, acme.ErrMalformed) || len(seen) != 3 || len(sent) != 2 {
+			t.Fatalf("%v, %d calls, %d nonces", err, len(seen), len(sent))
+		}
+		for _, text := range seen {
+			if strings.Contains(text, "Replay-Nonce") || strings.Contains(text, sent[0]) || strings.Contains(text, sent[1]) {
+				t.Errorf("a nonce in %q", text)
+			}
 		}
 	})
 }

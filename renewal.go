@@ -264,10 +264,28 @@ func (r *Renewal) Due(now time.Time, interval time.Duration) bool {
 
 // Failed takes note of an attempt to renew that has failed.
 func (r *Renewal) Failed(at time.Time, err error) {
-	r.Failures, r.FailedAt, r.RetryAfter = r.Failures+1, at, time.Time{}
-	if p, ok := asProblem(err); ok {
-		r.RetryAfter = p.RetryAfter
+	r.Failures, r.FailedAt = r.Failures+1, at
+	r.RetryAfter = latestRetryAfter(err)
+}
+
+// latestRetryAfter looks at all problems in an error's tree.
+func latestRetryAfter(err error) (latest time.Time) {
+	later := func(t time.Time) {
+		if t.After(latest) {
+			latest = t
+		}
 	}
+	switch e := err.(type) { //nolint:errorlint // this is the walk
+	case *Problem:
+		later(e.RetryAfter)
+	case interface{ Unwrap() error }:
+		later(latestRetryAfter(e.Unwrap()))
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			later(latestRetryAfter(err))
+		}
+	}
+	return latest
 }
 
 // UpdateRenewal asks the server for advice, if it is time to (RFC 9773 §4.3), and

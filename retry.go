@@ -261,7 +261,7 @@ func (l *rateLimits) remember(key limitKey, p *Problem) {
 		maps.DeleteFunc(l.m, func(_ limitKey, p *Problem) bool { return !p.RetryAfter.After(time.Now()) })
 	}
 	if len(l.m) < maxRateLimits {
-		l.m[key] = p
+		l.m[key] = p.remembered()
 	}
 }
 

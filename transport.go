@@ -43,6 +43,8 @@ type Response struct {
 	Header     http.Header
 	Body       []byte
 	RetryAfter time.Time // zero if the server did not say
+
+	final *url.URL // where redirects led to; nil: nowhere
 }
 
 // Location returns the absolute URL of the Location field, or "".
@@ -50,16 +52,19 @@ func (r *Response) Location() string { return resolve(r.base(), r.Header.Get("Lo
 
 // Links returns the absolute URLs of the answer's links with the relation type
 // (RFC 8288): "next", "alternate", "up", ….
-func (r *Response) Links(rel string) []string { return links(r.URL, r.Header, rel) }
+func (r *Response) Links(rel string) []string { return links(r.base(), r.Header, rel) }
 
-func links(base string, h http.Header, rel string) []string {
-	u, _ := url.Parse(base) // nil if it is none: then links stay relative
-	return weblink.Find(h.Values("Link"), rel, u, maxLinks)
+// links leaves relative what it has no base for.
+func links(base *url.URL, h http.Header, rel string) []string {
+	return weblink.Find(h.Values("Link"), rel, base, maxLinks)
 }
 
-// base is what relative URLs in the answer are relative to.
+// base is what relative URLs in the answer are relative to (RFC 3986 §5.1.3).
 func (r *Response) base() *url.URL {
-	u, _ := url.Parse(r.URL) // it was requested
+	if r.final != nil {
+		return r.final
+	}
+	u, _ := url.Parse(r.URL) // nil if it is none
 	return u
 }
 
@@ -98,13 +103,13 @@ func (c *Client) do(ctx context.Context, q request) (*Response, error) {
 			c.limits.forget(key)
 			return resp, nil
 		}
-		delay, again := c.again(ctx, &q, &tries, err)
+		delay, again := c.again(ctx, &q, &tries, resp, err)
 		if !again {
-			if p, ok := asProblem(err); ok && isRateLimit(p) && !p.RetryAfter.IsZero() {
-				c.limits.remember(key, p)
-			}
-			if p, ok := asProblem(err); ok && tries.failures > 0 {
-				p.repeated = true
+			if p, ok := asProblem(err); ok {
+				p.repeated = tries.lost
+				if isRateLimit(p) && !p.RetryAfter.IsZero() {
+					c.limits.remember(key, p)
+				}
 			}
 			if ended := contextError(ctx); ended != nil && !errors.Is(err, ctx.Err()) {
 				err = series{ended, err}
@@ -146,13 +151,15 @@ func (c *Client) nonceFor(ctx context.Context, q *request, t *tries) (string, er
 // tries counts why a request had to be repeated.
 type tries struct {
 	badNonces, failures int
+	lost                bool   // what was sent again may have been acted upon
 	refused             bool   // the last answer was badNonce
 	nonce               string // that came with it, if one did
 	last                string // that was sent
 }
 
-// again decides whether a request is sent once more after err, and when.
-func (c *Client) again(ctx context.Context, q *request, t *tries, err error) (time.Duration, bool) {
+// again decides whether a request is sent once more after err, and when. If that is
+// a Problem, resp has it.
+func (c *Client) again(ctx context.Context, q *request, t *tries, resp *Response, err error) (time.Duration, bool) {
 	if ctx.Err() != nil {
 		return 0, false
 	}
@@ -162,7 +169,7 @@ func (c *Client) again(ctx context.Context, q *request, t *tries, err error) (ti
 	case ok && p.Type == ErrBadNonce && q.key != nil:
 		t.badNonces++
 		t.refused, t.nonce = true, ""
-		if n := p.Header.Get("Replay-Nonce"); isNonce(n) {
+		if n := resp.Header.Get("Replay-Nonce"); isNonce(n) {
 			t.nonce = n
 		}
 		return 0, t.badNonces < maxBadNonces
@@ -193,6 +200,7 @@ func (c *Client) again(ctx context.Context, q *request, t *tries, err error) (ti
 	if end, ok := ctx.Deadline(); ok && time.Now().Add(delay).After(end) {
 		return 0, false // this error says more than the deadline's
 	}
+	t.lost = t.lost || isTransient(err)
 	return delay, true
 }
 
@@ -224,11 +232,7 @@ func (c *Client) exchange(ctx context.Context, q *request, nonce string) (*Respo
 		if resp.StatusCode < 400 {
 			err = fmt.Errorf("%w: HTTP %d to %s", ErrRedirect, resp.StatusCode, quote(resp.Header.Get("Location")))
 		} else {
-			p := problemOf(q.op, resp)
-			if nonce != "" { // Let's Encrypt quotes a bad nonce
-				p.Detail = strings.ReplaceAll(p.Detail, nonce, "…")
-			}
-			err = p
+			err = problemOf(q.op, resp).without(nonce)
 		}
 	}
 	if resp != nil && q.op != OpNewNonce {
@@ -269,6 +273,12 @@ func (c *Client) roundTrip(ctx context.Context, q *request, nonce string) (*Resp
 	}
 	defer hresp.Body.Close() //nolint:errcheck // read only
 	resp := &Response{URL: q.url, StatusCode: hresp.StatusCode, Header: hresp.Header, RetryAfter: retryAfter(hresp.Header, time.Now())}
+	if r := hresp.Request; r != nil && r.Response != nil { // a redirect made it
+		resp.final = r.URL
+	}
+	if resp.StatusCode < http.StatusOK { // 101: the body is the connection, which no context ends
+		return resp, fmt.Errorf("%w: HTTP %d", ErrMalformedResponse, resp.StatusCode)
+	}
 	limit := c.maxBody(q)
 	resp.Body, err = io.ReadAll(io.LimitReader(hresp.Body, limit+1))
 	tooLarge := int64(len(resp.Body)) > limit
