@@ -53,7 +53,7 @@ func TestWithDirectory(t *testing.T) {
 			catest.CheckCertificate(t, flags, name+".pem", name+"-key.pem", name)
 		}
 		files := store.Store{Folder: catest.Value(flags, "-out")}
-		keys[i] = files.Read("account-key.pem") + files.Read("a.example-key.pem")
+		keys[i] = catest.Read(t, files, "account-key.pem") + catest.Read(t, files, "a.example-key.pem")
 	}
 	if keys[0] != keys[1] {
 		t.Error("the keys were not used again")

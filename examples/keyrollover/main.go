@@ -89,7 +89,11 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 // when a run was killed, it is asked for with the new key first: with the old one,
 // Register would make another account.
 func current(ctx context.Context, at *ca.CA, files store.Store, w io.Writer) (*acme.Account, crypto.Signer, error) {
-	if files.Read(nextFile) != "" {
+	next, err := files.Read(nextFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	if next != "" {
 		key, err := files.Key(nextFile)
 		if err != nil {
 			return nil, nil, err
@@ -113,7 +117,11 @@ func current(ctx context.Context, at *ca.CA, files store.Store, w io.Writer) (*a
 
 // takeOver makes the new key the account's. It may be done twice.
 func takeOver(files store.Store) error {
-	if err := files.Write(keyFile, []byte(files.Read(nextFile)+"\n")); err != nil {
+	next, err := files.Read(nextFile)
+	if err != nil || next == "" { // done before
+		return err
+	}
+	if err := files.Write(keyFile, []byte(next+"\n")); err != nil {
 		return err
 	}
 	return files.Remove(nextFile)

@@ -49,7 +49,7 @@ func TestKilled(t *testing.T) {
 	url := accounts(out.String())[0]
 	killed := 0
 	for n := 1; ; n++ {
-		before := files.Read(keyFile)
+		before := catest.Read(t, files, keyFile)
 		ctx, kill := context.WithCancel(t.Context())
 		requests := 0
 		ctx = acme.WithTrace(ctx, &acme.Trace{Request: func(acme.RequestInfo) {
@@ -66,7 +66,7 @@ func TestKilled(t *testing.T) {
 			}
 		}
 		if err == nil {
-			if files.Read(keyFile) == before || files.Read(nextFile) != "" {
+			if catest.Read(t, files, keyFile) == before || catest.Read(t, files, nextFile) != "" {
 				t.Error("the key was not replaced")
 			}
 			break
@@ -106,7 +106,7 @@ func TestChangedBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		if half {
-			if err := files.Write(keyFile, []byte(files.Read(nextFile))); err != nil {
+			if err := files.Write(keyFile, []byte(catest.Read(t, files, nextFile))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -118,6 +118,22 @@ func TestChangedBefore(t *testing.T) {
 			t.Errorf("half %t: %s", half, out.String())
 		}
 		catest.CheckAccount(t, server, flags)
+	}
+}
+
+// A new key that is there and cannot be read is no reason to make another account.
+func TestUnreadableKey(t *testing.T) {
+	t.Parallel()
+	_, flags := catest.Start(t, pebble.Options{})
+	var out bytes.Buffer
+	if err := run(t.Context(), flags, &out); err != nil {
+		t.Fatal(err)
+	}
+	unblock := catest.Block(t, flags, nextFile)
+	defer unblock()
+	out.Reset()
+	if err := run(t.Context(), flags, &out); err == nil || len(accounts(out.String())) != 0 {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }
 

@@ -135,13 +135,20 @@ func obtain(ctx context.Context, s settings, at *place, p *progress) (*acme.Cert
 	if failed != nil {
 		return nil, nil, errors.Join(failed, err)
 	}
-	return cert, certKey, errors.Join(err, files.Write("certificate.pem", cert.PEM), files.Remove("order-url"))
+	if err := errors.Join(err, files.Write("certificate.pem", cert.PEM)); err != nil {
+		return nil, nil, err // the next run finds the certificate with the order
+	}
+	return cert, certKey, files.Remove("order-url")
 }
 
 // issue goes on with the order of a run that was interrupted, if it still can,
 // or makes a new one.
 func issue(ctx context.Context, account *acme.Account, files store.Store, request acme.CertificateRequest) (*acme.Certificate, error) {
-	if url := files.Read("order-url"); url != "" {
+	url, err := files.Read("order-url")
+	if err != nil {
+		return nil, err
+	}
+	if url != "" {
 		cert, err := account.Complete(ctx, &acme.Order{URL: url}, request)
 		if _, waiting := errors.AsType[*acme.WaitError](err); err == nil || waiting || ctx.Err() != nil {
 			return cert, err

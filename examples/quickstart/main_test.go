@@ -57,7 +57,7 @@ func TestWithDirectory(t *testing.T) {
 	}
 	catest.CheckAccount(t, server, flags)
 	catest.CheckCertificate(t, flags, "certificate.pem", "certificate-key.pem", "a.example", "127.0.0.1")
-	if (store.Store{Folder: catest.Value(flags, "-out")}).Read("order-url") != "" {
+	if catest.Read(t, store.Store{Folder: catest.Value(flags, "-out")}, "order-url") != "" {
 		t.Error("the order's URL was left")
 	}
 }
@@ -86,7 +86,7 @@ func interrupted(t *testing.T, next string) {
 	if err := run(ctx, append(slices.Clip(args), "a.example"), &out, false); err == nil {
 		t.Fatal("not interrupted")
 	}
-	order := store.Store{Folder: dir}.Read("order-url")
+	order := catest.Read(t, store.Store{Folder: dir}, "order-url")
 	if _, err := url.ParseRequestURI(order); err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +98,28 @@ func interrupted(t *testing.T, next string) {
 		t.Errorf("another order: %v\n%s", ordered, out.String())
 	}
 	catest.CheckCertificate(t, flags, "certificate.pem", "certificate-key.pem", next)
+}
+
+// A certificate that cannot be stored stays at the CA, with its order, for the next run.
+func TestUnwritable(t *testing.T) {
+	t.Parallel()
+	port := catest.FreePorts(t, 1)[0]
+	_, flags := catest.Start(t, pebble.Options{HTTPPort: port})
+	args := append(flags, "-domain", "a.example", "-http", catest.Loopback(port))
+	unblock := catest.Block(t, flags, "certificate.pem")
+	orders := 0
+	ctx := acme.WithTrace(t.Context(), &acme.Trace{OrderCreated: func(*acme.Order) { orders++ }})
+	var out bytes.Buffer
+	for range 2 {
+		if err := run(ctx, args, &out, false); err == nil {
+			t.Error("no error")
+		}
+	}
+	unblock()
+	if err := run(ctx, args, &out, false); err != nil || orders != 1 {
+		t.Errorf("%v, %d orders\n%s", err, orders, out.String())
+	}
+	catest.CheckCertificate(t, flags, "certificate.pem", "certificate-key.pem", "a.example")
 }
 
 func TestFlags(t *testing.T) {

@@ -62,7 +62,11 @@ func (k *keeper) config() *tls.Config {
 
 // start takes the certificate from the folder, or gets the first one.
 func (k *keeper) start(ctx context.Context) error {
-	if err := k.load(); err != nil {
+	data, err := k.files.Read(certificateFile)
+	if err != nil {
+		return err
+	}
+	if err := k.load(data); err != nil {
 		fmt.Fprintf(k.log, "no certificate to go on with: %v\n", err)
 		return k.obtain(ctx)
 	}
@@ -71,8 +75,7 @@ func (k *keeper) start(ctx context.Context) error {
 }
 
 // load takes over what is in the folder, if it is for the names and still valid.
-func (k *keeper) load() error {
-	data := k.files.Read(certificateFile)
+func (k *keeper) load(data string) error {
 	if data == "" {
 		return errors.New("the folder has none")
 	}
@@ -90,12 +93,12 @@ func (k *keeper) load() error {
 	}
 	renewal := acme.NewRenewal(cert.Leaf, time.Time{})
 	stored := acme.Renewal{}
-	if json.Unmarshal([]byte(k.files.Read(renewalFile)), &stored) == nil && stored.ID == renewal.ID {
+	if advice, err := k.files.Read(renewalFile); err == nil && json.Unmarshal([]byte(advice), &stored) == nil && stored.ID == renewal.ID {
 		renewal = stored // with the advice and the failures so far
 	}
 	k.renewal = renewal
 	k.current.Store(&cert)
-	if key := k.files.Read(nextKeyFile); key != "" && strings.HasPrefix(data, key) {
+	if key, err := k.files.Read(nextKeyFile); err == nil && key != "" && strings.HasPrefix(data, key) {
 		return k.forgetOrder() // died after it had the certificate
 	}
 	return nil
@@ -134,12 +137,15 @@ func (k *keeper) obtain(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, stored)
 	}
-	pem := k.files.Read(nextKeyFile) + "\n" + string(cert.PEM)
-	return errors.Join(k.files.Write(certificateFile, []byte(pem)), k.take([]byte(pem)), k.forgetOrder())
+	return k.take(cert)
 }
 
 func (k *keeper) issue(ctx context.Context, request acme.CertificateRequest) (*acme.Certificate, error) {
-	if url := k.files.Read(orderFile); url != "" {
+	url, err := k.files.Read(orderFile)
+	if err != nil {
+		return nil, err
+	}
+	if url != "" {
 		fmt.Fprintf(k.log, "going on with the order %s\n", url)
 		cert, err := k.account.Complete(ctx, &acme.Order{URL: url}, request)
 		if _, waiting := errors.AsType[*acme.WaitError](err); err == nil || waiting || ctx.Err() != nil {
@@ -151,16 +157,25 @@ func (k *keeper) issue(ctx context.Context, request acme.CertificateRequest) (*a
 	return k.account.Obtain(ctx, request)
 }
 
-// take serves a new certificate.
-func (k *keeper) take(pem []byte) error {
+// take serves a new certificate and stores it. Where that fails, its order and key are
+// kept, and the next attempt finds it there.
+func (k *keeper) take(issued *acme.Certificate) error {
+	key, err := k.files.Read(nextKeyFile)
+	if err != nil {
+		return err
+	}
+	pem := []byte(key + "\n" + string(issued.PEM))
 	cert, err := tls.X509KeyPair(pem, pem)
 	if err != nil {
 		return err
 	}
-	k.renewal = acme.NewRenewal(cert.Leaf, time.Now())
 	k.current.Store(&cert)
+	if err := k.files.Write(certificateFile, pem); err != nil {
+		return err
+	}
+	k.renewal = acme.NewRenewal(cert.Leaf, time.Now())
 	fmt.Fprintf(k.log, "got %s\n", k.describe())
-	return k.saveRenewal()
+	return errors.Join(k.saveRenewal(), k.forgetOrder())
 }
 
 // renewUntil renews when it is time to, until ctx ends.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +92,27 @@ func TestKilled(t *testing.T) {
 	}
 	catest.CheckAccount(t, server, flags)
 	catest.CheckCertificate(t, flags, certificateFile, certificateFile, "xn--bcher-kva.example", "127.0.0.1")
+}
+
+// A certificate that cannot be stored stays at the CA, with its order, and its key in
+// the folder, for the next start.
+func TestUnwritable(t *testing.T) {
+	t.Parallel()
+	ports := catest.FreePorts(t, 2)
+	_, flags := catest.Start(t, pebble.Options{HTTPPort: ports[0], TLSPort: ports[1]})
+	args := append(flags, "-domain", "a.example", "-http", catest.Loopback(ports[0]), "-https", catest.Loopback(ports[1]))
+	unblock := catest.Block(t, flags, certificateFile)
+	orders := 0
+	ctx, kill := context.WithCancel(acme.WithTrace(t.Context(), &acme.Trace{OrderCreated: func(*acme.Order) { orders++ }}))
+	defer kill()
+	if err := run(ctx, args, io.Discard); err == nil {
+		t.Error("no error")
+	}
+	unblock()
+	out := &watcher{text: "serving https", then: kill}
+	if err := run(ctx, args, out); err != nil && !errors.Is(err, context.Canceled) || orders != 1 || !strings.Contains(out.String(), "got a certificate for a.example") {
+		t.Errorf("%v, %d orders\n%s", err, orders, out.String())
+	}
 }
 
 func TestFlags(t *testing.T) {

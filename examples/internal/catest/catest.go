@@ -59,12 +59,36 @@ func Without(flags []string, name string) []string {
 	return slices.Delete(slices.Clone(flags), i, i+n)
 }
 
+// Read returns a file's contents, "" if there is none.
+func Read(t testing.TB, files store.Store, name string) string {
+	t.Helper()
+	text, err := files.Read(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Block puts a folder where a file is to be written, so that it cannot be.
+func Block(t testing.TB, flags []string, name string) (unblock func()) {
+	t.Helper()
+	at := filepath.Join(Value(flags, "-out"), name)
+	if err := os.MkdirAll(filepath.Join(at, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // CheckAccount checks that the server has the account of the key in the folder of
 // the flags, as they describe it.
 func CheckAccount(t testing.TB, server *pebble.Server, flags []string) {
 	t.Helper()
 	files := store.Store{Folder: Value(flags, "-out")}
-	if files.Read("account-key.pem") == "" {
+	if Read(t, files, "account-key.pem") == "" {
 		t.Fatal("the account key was not stored")
 	}
 	key, err := files.Key("account-key.pem")

@@ -53,13 +53,11 @@ func (s Store) Key(name string) (crypto.Signer, error) {
 	return key, s.Write(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// Read returns a file's contents, "" if there is none.
-func (s Store) Read(name string) string {
+// Read returns a file's contents, "" if there is none. What cannot be read is an
+// error: it is there, and not to be replaced.
+func (s Store) Read(name string) (string, error) {
 	data, err := s.read(name)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(data))
+	return strings.TrimSpace(string(data)), err
 }
 
 // read returns nil if there is no file.
@@ -91,7 +89,10 @@ func (s Store) Write(name string, data []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return os.Rename(f.Name(), filepath.Join(s.Folder, name))
+	if err := os.Rename(f.Name(), filepath.Join(s.Folder, name)); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // Remove removes a file, if it is there.

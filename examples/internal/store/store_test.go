@@ -18,12 +18,18 @@ func TestStore(t *testing.T) {
 		if err != nil || first.(*ecdsa.PrivateKey).Equal(second) != (s.Folder != "") {
 			t.Errorf("in %q: %v", s.Folder, err)
 		}
-		if err := s.Write("a", []byte("b\n")); err != nil || (s.Read("a") == "b") != (s.Folder != "") {
-			t.Errorf("%q, %v", s.Read("a"), err)
+		if err := s.Write("a", []byte("b\n")); err != nil {
+			t.Error(err)
+		}
+		if text, err := s.Read("a"); err != nil || (text == "b") != (s.Folder != "") {
+			t.Errorf("%q, %v", text, err)
 		}
 		for range 2 {
-			if err := s.Remove("a"); err != nil || s.Read("a") != "" {
-				t.Errorf("%q, %v", s.Read("a"), err)
+			if err := s.Remove("a"); err != nil {
+				t.Error(err)
+			}
+			if text, err := s.Read("a"); err != nil || text != "" {
+				t.Errorf("%q, %v", text, err)
 			}
 		}
 	}
@@ -41,9 +47,25 @@ func TestUnreadableKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if text, err := s.Read("folder"); err == nil {
+		t.Errorf("got %q", text)
+	}
 	for _, name := range []string{"folder", "empty", "text", "certificate"} {
 		if key, err := s.Key(name); err == nil || key != nil {
 			t.Errorf("%s: %v", name, key)
 		}
+	}
+}
+
+// A file that cannot be replaced leaves nothing beside it: it may be a key.
+func TestUnwritable(t *testing.T) {
+	t.Parallel()
+	s := Store{Folder: t.TempDir()}
+	if err := os.MkdirAll(filepath.Join(s.Folder, "folder", "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Write("folder", []byte("secret"))
+	if files, _ := os.ReadDir(s.Folder); err == nil || len(files) != 1 {
+		t.Errorf("%v, left %v", err, files)
 	}
 }
