@@ -308,7 +308,7 @@ func TestChangeKeyRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = f.account.ChangeKey(ctx, used)
-		if p := problemIn(t, err); p.Status != 409 || p.Header.Get("Location") != other.URL() {
+		if p := problemIn(t, err); p.Status != 409 || p.Header.Get("Location") != other.URL() || !errors.Is(err, acme.ErrKeyInUse) {
 			t.Errorf("key in use: %v", err)
 		}
 		// The answer is lost, and so is the look.

@@ -115,12 +115,12 @@ func (a *Account) NewAuthorization(ctx context.Context, id Identifier) (*Authori
 
 // newAuthorization asks for an authorization, of subdomains too (RFC 9444 §4.2).
 func (a *Account) newAuthorization(ctx context.Context, id Identifier, subdomains bool) (*Authorization, error) {
-	id, err := id.normalize()
+	id, err := id.Normalize()
 	if err == nil && strings.HasPrefix(id.Value, "*.") {
-		err = fmt.Errorf("a wildcard cannot be authorized in advance (§7.4.1)")
+		err = fmt.Errorf("%w %s: a wildcard cannot be authorized in advance (§7.4.1)", ErrInvalidIdentifier, quote(id.Value))
 	}
 	if err != nil {
-		return nil, wrap(fmt.Errorf("%w %s: %w", ErrInvalidIdentifier, quote(id.Value), err), "%s", OpNewAuthz)
+		return nil, wrap(err, "%s", OpNewAuthz)
 	}
 	if a.err != nil {
 		return nil, wrap(a.err, "%s", OpNewAuthz)

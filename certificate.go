@@ -304,16 +304,16 @@ func (c *Client) revoke(ctx context.Context, key *signingKey, account string, ce
 
 // parseLeaf reads the first certificate of a PEM file, or a DER certificate.
 func parseLeaf(cert []byte) (*x509.Certificate, error) {
-	if strings.Contains(string(cert[:min(len(cert), 4<<10)]), "-----BEGIN") {
-		chain, err := parseChain(cert)
-		if err != nil {
-			return nil, err
-		}
-		return chain[0], nil
-	}
 	leaf, err := x509.ParseCertificate(cert)
-	if err != nil {
+	switch {
+	case err == nil:
+		return leaf, nil
+	case !bytes.Contains(cert, []byte("-----BEGIN")):
 		return nil, fmt.Errorf("%w: %w", ErrInvalidChain, err)
 	}
-	return leaf, nil
+	chain, err := parseChain(cert)
+	if err != nil {
+		return nil, err
+	}
+	return chain[0], nil
 }

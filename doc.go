@@ -33,12 +33,13 @@
 //
 // # Waiting and repeating
 //
-// The context is the only time limit of a call. Requests are repeated by
-// themselves where that is safe: after a rejected nonce always, after a lost
-// answer or a 5xx if the request has the same effect twice; a finalize request
-// or a key change is looked up instead. Short rate limits are waited for, longer
-// ones are an error with the time, and the Client does not send the same kind of
-// request before that, but for [IgnoreRateLimits].
+// The context is the only time limit of a call, but for two minutes in which a
+// request must be answered. Requests are repeated by themselves where that is
+// safe: after a rejected nonce always, after a lost answer or a 5xx if the request
+// has the same effect twice; a finalize request or a key change is looked up
+// instead. Short rate limits are waited for, longer ones are an error with the
+// time, and the Client does not send the same kind of request before that, but for
+// [IgnoreRateLimits].
 //
 // # Errors
 //

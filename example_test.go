@@ -59,8 +59,8 @@ func ExampleAccount_Complete() {
 	ctx = acme.WithTrace(ctx, &acme.Trace{OrderCreated: func(o *acme.Order) { store(o.URL) }})
 
 	cert, err := account.Complete(ctx, &acme.Order{URL: stored}, request)
-	if _, later := errors.AsType[*acme.WaitError](err); err != nil && !later && ctx.Err() == nil {
-		cert, err = account.Obtain(ctx, request) // that order came to nothing
+	if acme.OrderLost(err) { // else go on with it later
+		cert, err = account.Obtain(ctx, request)
 	}
 	if err != nil {
 		log.Fatal(err)

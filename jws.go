@@ -40,6 +40,9 @@ func newSigningKey(key crypto.Signer) (*signingKey, error) {
 	if v := reflect.ValueOf(key); key == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, ErrNoKey
 	}
+	if k, ok := key.(ed25519.PrivateKey); ok && len(k) != ed25519.PrivateKeySize { // its Public panics
+		return nil, ErrNoKey
+	}
 	k := &signingKey{signer: key, rand: rand.Reader}
 	pub := key.Public()
 	switch pub := pub.(type) {

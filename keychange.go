@@ -91,8 +91,11 @@ func (a *Account) settle(ctx context.Context, changed, found *Account, lost erro
 }
 
 // keyChangeError tells servers that only advertise keyChange (step-ca, ZeroSSL)
-// from those that refuse it.
+// from those that refuse it, and a key that is in use (§7.3.5) from other reasons.
 func keyChangeError(err error) error {
+	if p, ok := asProblem(err); ok && p.Status == http.StatusConflict {
+		return wrap(series{ErrKeyInUse, err}, "%s", OpKeyChange)
+	}
 	if p, ok := asProblem(err); ok && isNoSuchMethod(p.Status) {
 		return wrap(series{errors.ErrUnsupported, err}, "%s", OpKeyChange)
 	}

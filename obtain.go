@@ -124,12 +124,8 @@ const maxSteps = 10
 // Identifiers count. An order without one of them, since the program's
 // configuration has changed, is ErrOrderMismatch.
 //
-// The other errors are those of Obtain. An order is of no use any more after an
-// [*OrderError], an [*AuthorizeError], ErrOrderMismatch, ErrCertificateMismatch
-// (its certificate has another key), and if it cannot be read for a [*Problem]
-// with a Status below 500 that is not ErrRateLimited: it is gone, or another
-// account's. Then forget it, and Obtain. After any other error go on with it
-// later.
+// The other errors are those of Obtain. After one that is [OrderLost] forget the
+// order, and Obtain; after any other error go on with it later.
 func (a *Account) Complete(ctx context.Context, o *Order, req CertificateRequest) (*Certificate, error) {
 	if err := req.check(); err != nil {
 		return nil, wrap(err, "order %s", o.URL)
@@ -160,6 +156,19 @@ func (a *Account) Complete(ctx context.Context, o *Order, req CertificateRequest
 		o = next.keeping(o)
 	}
 	return nil, wrap(fmt.Errorf("%w: its status goes round in circles", ErrMalformedResponse), "order %s", o.URL)
+}
+
+// OrderLost reports whether an error of [Account.Complete], or Obtain, says that the
+// order is of no use any more: an [*OrderError], an [*AuthorizeError], ErrOrderMismatch,
+// ErrCertificateMismatch (its certificate has another key), or a [*Problem] with a
+// Status below 500 that is not ErrRateLimited when it was read: it is gone, or another
+// account's.
+func OrderLost(err error) bool {
+	_, order := errors.AsType[*OrderError](err)
+	_, authorize := errors.AsType[*AuthorizeError](err)
+	p, problem := asProblem(err)
+	unreadable := problem && p.Operation == OpOrder && p.Status < http.StatusInternalServerError && !isRateLimit(p)
+	return order || authorize || unreadable || errors.Is(err, ErrOrderMismatch) || errors.Is(err, ErrCertificateMismatch)
 }
 
 // acceptTime is how long a finalized order may look as if it were not.

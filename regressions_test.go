@@ -2,6 +2,7 @@ package acme_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -1217,6 +1218,117 @@ func TestHooksGetNoNonces(t *testing.T) {
 			if strings.Contains(text, "Replay-Nonce") || strings.Contains(text, sent[0]) || strings.Contains(text, sent[1]) {
 				t.Errorf("a nonce in %q", text)
 			}
+		}
+	})
+}
+
+// An order is given up for what is wrong with it, and not because the server is.
+func TestOrderLost(t *testing.T) {
+	t.Parallel()
+	notFound := acmetest.Fault{Problem: &acmetest.Problem{Type: string(acme.ErrMalformed), Status: 404}}
+	for name, tt := range map[string]struct {
+		kind  acmetest.Kind
+		fault acmetest.Fault
+		names string
+		lost  bool
+	}{
+		"another name":               {names: "b.example.com", lost: true},
+		"no such order":              {acmetest.KindOrder, notFound, "a.example.com", true},
+		"no certificate":             {acmetest.KindCertificate, notFound, "a.example.com", false},
+		"the server is down":         {acmetest.KindOrder, busy(), "a.example.com", false},
+		"the certificate is not yet": {acmetest.KindCertificate, busy(), "a.example.com", false},
+		"rate limit":                 {acmetest.KindOrder, acmetest.RateLimited(time.Hour), "a.example.com", false},
+		"the answer is lost":         {acmetest.KindOrder, acmetest.Fault{LoseResponse: true}, "a.example.com", false},
+		"all is well":                {names: "a.example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newFixture(t, acmetest.Options{PreValidated: true})
+				var url string
+				ctx := acme.WithTrace(t.Context(), &acme.Trace{OrderCreated: func(o *acme.Order) { url = o.URL }})
+				request := f.request("a.example.com")
+				if _, err := f.account.Obtain(ctx, request); err != nil {
+					t.Fatal(err)
+				}
+				f.fault(acmetest.FaultAlways(tt.kind, tt.fault))
+				request.OrderRequest.Identifiers = acme.DNS(tt.names)
+				_, err := f.account.Complete(ctx, &acme.Order{URL: url}, request)
+				if lost := acme.OrderLost(err); lost != tt.lost || (err == nil) != (name == "all is well") {
+					t.Errorf("lost: %t, after %v", lost, err)
+				}
+			})
+		})
+	}
+	for err, lost := range map[error]bool{&acme.OrderError{Order: &acme.Order{}}: true, &acme.AuthorizeError{}: true, acme.ErrCertificateMismatch: true, &acme.WaitError{}: false, acme.ErrNoCSR: false} {
+		if acme.OrderLost(fmt.Errorf("x: %w", err)) != lost {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// What was noted while a clock was ahead does not stop renewals, nor questions.
+func TestRenewalAfterAClockThatWasAhead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{PreValidated: true})
+		if _, err := f.account.Obtain(t.Context(), f.request("a.example.com")); err != nil {
+			t.Fatal(err)
+		}
+		leaf := f.ca.Issued()[0]
+		due, ahead := leaf.NotAfter.Add(-time.Minute), leaf.NotAfter.AddDate(10, 0, 0)
+		r := acme.NewRenewal(leaf, ahead)
+		if r.Failed(ahead, &acme.Problem{RetryAfter: ahead.Add(time.Hour)}); !r.Due(due, 0) {
+			t.Errorf("not due at %v: %+v", due, r)
+		}
+		if r.Failed(due.Add(-time.Second), nil); r.Due(due, 0) {
+			t.Error("due at once after a failure")
+		}
+		r.AskAt = ahead
+		if err := f.client.UpdateRenewal(t.Context(), &r); err != nil || r.Info == nil || time.Until(r.AskAt) > 24*time.Hour {
+			t.Errorf("%v, %+v", err, r)
+		}
+	})
+}
+
+// A server that never answers about renewals is not asked each minute.
+func TestRenewalInformationThatNeverComes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{PreValidated: true})
+		if _, err := f.account.Obtain(t.Context(), f.request("a.example.com")); err != nil {
+			t.Fatal(err)
+		}
+		f.fault(acmetest.FaultAlways(acmetest.KindRenewalInfo, acmetest.Fault{Delay: time.Hour}))
+		r := acme.NewRenewal(f.ca.Issued()[0], time.Now())
+		ctx, cancel := contextWithTimeout(t, time.Minute)
+		defer cancel()
+		if err := f.client.UpdateRenewal(ctx, &r); !errors.Is(err, context.DeadlineExceeded) || time.Until(r.AskAt) != 6*time.Hour {
+			t.Errorf("%v, asked again at %v", err, r.AskAt)
+		}
+	})
+}
+
+// The text of OpenSSL before a certificate may be long.
+func TestRevokeWhatOpenSSLPrints(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{PreValidated: true})
+		cert, err := f.account.Obtain(t.Context(), f.request("a.example.com"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.account.RevokeCertificate(t.Context(), append([]byte(strings.Repeat("00:11:22:\n", 1000)), cert.PEM...), acme.ReasonUnspecified); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Errors name what was given.
+func TestErrorsOfInputNameIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFixture(t, acmetest.Options{})
+		if _, err := f.account.NewAuthorization(t.Context(), acme.Identifier{Type: acme.TypeDNS, Value: "bad name"}); !errors.Is(err, acme.ErrInvalidIdentifier) || !strings.Contains(err.Error(), `"bad name"`) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := f.client.NewAccount(t.Context(), ed25519.PrivateKey(nil), acme.AccountRequest{}); !errors.Is(err, acme.ErrNoKey) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -258,8 +258,27 @@ func (r *Renewal) earliest() time.Time {
 // Due reports whether to renew now: if the time has come, or will have come
 // before the program looks again, after the interval (RFC 9773 §4.2). A pause after
 // a failure is kept to the end.
+//
+// Clocks are wrong at times, those of appliances that start: what was noted in a future
+// that is too far to be true does not count.
 func (r *Renewal) Due(now time.Time, interval time.Duration) bool {
-	return !r.moment().After(now.Add(interval)) && !r.earliest().After(now)
+	known := r.asOf(now)
+	return !known.moment().After(now.Add(interval)) && !known.earliest().After(now)
+}
+
+// asOf returns what can have been noted until now.
+func (r *Renewal) asOf(now time.Time) Renewal {
+	known := *r
+	drop := func(t *time.Time, limit time.Duration) {
+		if t.Sub(now) > limit {
+			*t = time.Time{}
+		}
+	}
+	drop(&known.ObtainedAt, 0)
+	drop(&known.FailedAt, 0)
+	drop(&known.RetryAfter, maxRetryAfter)
+	drop(&known.AskAt, maxAsk)
+	return known
 }
 
 // Failed takes note of an attempt to renew that has failed.
@@ -294,7 +313,7 @@ func latestRetryAfter(err error) (latest time.Time) {
 // again in six hours. It is no error if the server offers no advice.
 func (c *Client) UpdateRenewal(ctx context.Context, r *Renewal) error {
 	now := time.Now()
-	if r.ID == "" || now.Before(r.AskAt) || !now.Before(r.NotAfter) {
+	if r.ID == "" || now.Before(r.asOf(now).AskAt) || !now.Before(r.NotAfter) {
 		return nil
 	}
 	info, err := c.RenewalInfo(ctx, r.ID)
@@ -302,7 +321,7 @@ func (c *Client) UpdateRenewal(ctx context.Context, r *Renewal) error {
 		r.Info, r.AskAt = info, info.RetryAfter
 		return nil
 	}
-	if ctx.Err() == nil {
+	if !errors.Is(ctx.Err(), context.Canceled) { // a server that never answers is not asked each minute
 		r.AskAt = time.Now().Add(defaultAsk)
 	}
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -98,7 +98,7 @@ func retryAfter(h http.Header, now time.Time) time.Time {
 	}
 	var wait time.Duration
 	if seconds, err := strconv.ParseInt(v, 10, 64); err == nil {
-		wait = time.Duration(min(seconds, int64(maxRetryAfter/time.Second))) * time.Second
+		wait = time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
 	} else if errors.Is(err, strconv.ErrRange) && v[0] != '-' {
 		wait = maxRetryAfter
 	} else if date, err := http.ParseTime(v); err == nil {

@@ -312,6 +312,7 @@ func TestRateLimit(t *testing.T) {
 		{name: "short", retryAfter: "3", wait: 3 * time.Second, ok: true},
 		{name: "zero", retryAfter: "0"},
 		{name: "negative", retryAfter: "-1"},
+		{name: "so negative that it is positive in nanoseconds", retryAfter: "-9223372037"},
 		{name: "garbage", retryAfter: "soon"},
 		{name: "long", retryAfter: "3600", at: time.Hour},
 		{name: "a year", retryAfter: fmt.Sprint(int(year / time.Second)), at: 7 * 24 * time.Hour},

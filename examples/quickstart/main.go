@@ -150,7 +150,7 @@ func issue(ctx context.Context, account *acme.Account, files store.Store, reques
 	}
 	if url != "" {
 		cert, err := account.Complete(ctx, &acme.Order{URL: url}, request)
-		if _, waiting := errors.AsType[*acme.WaitError](err); err == nil || waiting || ctx.Err() != nil {
+		if !acme.OrderLost(err) {
 			return cert, err
 		}
 	}

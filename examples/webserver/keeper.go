@@ -148,7 +148,7 @@ func (k *keeper) issue(ctx context.Context, request acme.CertificateRequest) (*a
 	if url != "" {
 		fmt.Fprintf(k.log, "going on with the order %s\n", url)
 		cert, err := k.account.Complete(ctx, &acme.Order{URL: url}, request)
-		if _, waiting := errors.AsType[*acme.WaitError](err); err == nil || waiting || ctx.Err() != nil {
+		if !acme.OrderLost(err) {
 			return cert, err
 		}
 		fmt.Fprintln(k.log, err)
