@@ -3,6 +3,8 @@ package challengetest
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -315,7 +317,26 @@ func brokenElsewhere() []broken {
 				go func() { go func() { <-m.release }() }()
 			})
 		}},
+		{"leaves a request without an answer", "Goroutines", "broken_test.go", asks},
 	}
+}
+
+// asks leaves requests to a server that never answers.
+func asks(m *memory) acme.Solver {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-m.release; cancel() }()
+	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		conn, _ := net.Pipe()
+		return conn, nil
+	}}}
+	return m.beforehand(func(context.Context, []*acme.Attempt) {
+		go func() {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://api.test/", nil)
+			if resp, err := client.Do(r); err == nil {
+				_ = resp.Body.Close()
+			}
+		}()
+	})
 }
 
 // brokenByName is about challenge types with one answer for each name.

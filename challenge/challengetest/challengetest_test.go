@@ -107,20 +107,24 @@ func TestResponse(t *testing.T) {
 // TestIdleConnection: a solver that calls an API over HTTP leaves connections,
 // and goroutines of them, for the next call.
 func TestIdleConnection(t *testing.T) {
-	api := httptest.NewServer(http.NotFoundHandler())
-	defer api.Close()
-	client := api.Client()
-	m := newMemory(acme.DNS01)
-	solver := m.beforehand(func(context.Context, []*acme.Attempt) {
-		resp, err := client.Get(api.URL)
-		if err != nil {
-			panic(err)
+	for _, http2 := range []bool{false, true} {
+		api := httptest.NewUnstartedServer(http.NotFoundHandler())
+		api.EnableHTTP2 = http2
+		api.StartTLS()
+		defer api.Close()
+		client := api.Client()
+		m := newMemory(acme.DNS01)
+		solver := m.beforehand(func(context.Context, []*acme.Attempt) {
+			resp, err := client.Get(api.URL)
+			if err != nil {
+				panic(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		})
+		if err := runCheck(t, "Goroutines", &subject{solver: solver, probe: m.probe, typ: m.typ}); err != nil {
+			t.Errorf("HTTP/2 %v: %v", http2, err)
 		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-	})
-	if err := runCheck(t, "Goroutines", &subject{solver: solver, probe: m.probe, typ: m.typ}); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -60,10 +60,13 @@ func (s *subject) running() string {
 }
 
 // isIdleConnection reports whether a stack is that of a connection which
-// net/http keeps for the next request.
+// net/http keeps for the next request: of its loops, and not of a request that
+// waits on the connection.
 func isIdleConnection(stack string) bool {
-	for _, function := range []string{"net/http.(*persistConn).", "http2.(*ClientConn).", "net/http.(*http2ClientConn)."} {
-		if strings.Contains(stack, function) {
+	for _, loop := range []string{
+		"net/http.(*persistConn).readLoop", "net/http.(*persistConn).writeLoop", "http2.(*ClientConn).readLoop", "net/http.(*http2ClientConn).readLoop",
+	} {
+		if strings.Contains(stack, loop) {
 			return true
 		}
 	}
