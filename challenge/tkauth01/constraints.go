@@ -1,6 +1,7 @@
 package tkauth01
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"encoding/base64"
 	"errors"
@@ -120,8 +121,8 @@ type parts struct {
 	MustExclude     []asn1.RawValue `asn1:"optional,explicit,tag:2"`
 }
 
-// ParseClaimConstraints reads constraints in DER, as they are in an extension.
-// Enhanced is set if claims are excluded.
+// ParseClaimConstraints reads constraints in DER, as they are in an extension, to the
+// last octet: none is passed over. Enhanced is set if claims are excluded.
 func ParseClaimConstraints(der []byte) (ClaimConstraints, error) {
 	var parts parts
 	fail := func(err error) (ClaimConstraints, error) {
@@ -138,6 +139,9 @@ func ParseClaimConstraints(der []byte) (ClaimConstraints, error) {
 	}
 	if err != nil {
 		return fail(err)
+	}
+	if again, err := c.Marshal(); err != nil || !bytes.Equal(again, der) { // encoding/asn1 passes over what follows in a sequence
+		return fail(errors.New("they are not in DER, or have elements that no claim constraints have (RFC 8226 §8, RFC 9118 §3)"))
 	}
 	return c, nil
 }

@@ -158,6 +158,13 @@ func TestClaimConstraintsRefuses(t *testing.T) {
 		"3004a0023000":                          "there are none",
 		"3009a00730051603ff7068":                "asn1",
 		"300da20b30091607 6f 72 69 67 0a 0a 0a": "no name",
+		// None is lost that encoding/asn1 passes over.
+		"3021 a10f300d300b16046f72696730030c0178 a00e300c160a636f6e666964656e6365": "elements that no claim constraints have", // [1] before [0]
+		"301d a20a30081606617474657374 a10f300d300b16046f72696730030c0178":         "elements that no claim constraints have", // [2] before [1]
+		"301e a00e300c160a636f6e666964656e6365 0500 a20a30081606617474657374":      "elements that no claim constraints have", // NULL between
+		"3016 a1143012301016046f72696730030c0178 30030c0179":                       "elements that no claim constraints have", // more values of a claim
+		"301a a018300c160a636f6e666964656e6365 30081606 7365636f6e64":              "elements that no claim constraints have", // two lists in a tag
+		"3015 a0023000 a10f300d300b16046f72696730030c0178":                         "elements that no claim constraints have", // an empty list
 	} {
 		der, err := hex.DecodeString(strings.ReplaceAll(encoded, " ", ""))
 		if err != nil {
