@@ -107,13 +107,18 @@ func inForm(have, ordered []Identifier) []Identifier {
 }
 
 // commonName returns the name that a common name stands for, if one can: where
-// names or addresses were ordered, it is one of them (§7.4), which most servers want
-// to be an alternative name too. Elsewhere it is anything: a person, a serial
-// number, "SHAKEN 709J".
+// names or addresses were ordered, what looks like either is one of them (§7.4), which
+// most servers want to be an alternative name too. Elsewhere, and otherwise, it is
+// anything: a person, a serial number, "SHAKEN 709J", "Example CDN".
 func commonName(cn string, ordered []Identifier) []Identifier {
-	isName := func(id Identifier) bool { return id.Type == TypeDNS || id.Type == TypeIP }
+	isHost := func(id Identifier) bool { return id.Type == TypeDNS || id.Type == TypeIP }
 	isOther := func(id Identifier) bool { return id.Type != TypeDNS && id.Value == cn }
-	if cn == "" || !slices.ContainsFunc(ordered, isName) || slices.ContainsFunc(ordered, isOther) || len(missingFrom(ordered, []Identifier{{TypeIP, cn}})) == 0 {
+	if !slices.ContainsFunc(ordered, isHost) || slices.ContainsFunc(ordered, isOther) || len(missingFrom(ordered, []Identifier{{TypeIP, cn}})) == 0 {
+		return nil
+	}
+	_, noName := normalizeName(cn)
+	_, noAddress := normalizeAddress(cn)
+	if noName != nil && noAddress != nil {
 		return nil
 	}
 	return DNS(cn)

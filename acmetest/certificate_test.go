@@ -34,6 +34,7 @@ func TestFinalize(t *testing.T) {
 		"name too many":  {csrOf(t, key, "example.com", "*.example.com", "www.example.com"), "badCSR"},
 		"address":        {csrOf(t, key, "example.com", "*.example.com", "192.0.2.1"), "badCSR"},
 		"no names":       {csrOf(t, key), "badCSR"},
+		"address as CN":  {csrFrom(t, key, &x509.CertificateRequest{Subject: subject("192.0.2.1"), DNSNames: names}), "badCSR"},
 		"other CN":       {csrFrom(t, key, &x509.CertificateRequest{Subject: subject("example.org"), DNSNames: names}), "badCSR"},
 		"mail address":   {csrFrom(t, key, &x509.CertificateRequest{EmailAddresses: []string{"a@example.com"}, DNSNames: names}), "badCSR"},
 		"URI":            {csrFrom(t, key, &x509.CertificateRequest{URIs: []*url.URL{{Scheme: "x", Opaque: "y"}}, DNSNames: names}), "badCSR"},

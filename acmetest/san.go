@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func readName(name asn1.RawValue) (Identifier, *refusal) {
 	case 0x81:
 		return Identifier{Type: typeEmail, Value: string(name.Bytes)}, nil
 	case 0x82:
-		return Identifier{Type: typeDNS, Value: string(name.Bytes)}, nil
+		return Identifier{Type: typeDNS, Value: strings.ToLower(string(name.Bytes))}, nil // RFC 5280 §7.2
 	case 0x87:
 		return Identifier{Type: typeIP, Value: net.IP(name.Bytes).String()}, nil
 	}
@@ -156,14 +157,17 @@ func readOtherName(der []byte) (id Identifier, r *refusal) {
 
 // checkNames wants exactly the identifiers of the order in the CSR (§7.4), each in its own place: RFC 8738 for addresses, RFC
 // 8823 for mail, RFC 9448 for TNAuthLists, RFC 9891 for endpoints. Devices may be left out
-// (draft-ietf-acme-device-attest). A common name counts where there are domain names.
+// (draft-ietf-acme-device-attest). A common name counts where there are domain names, if it could be one, or an address.
 func (s *Server) checkNames(o *order, csr *x509.CertificateRequest) *refusal {
 	q, r := identifiersOf(csr)
 	if r != nil {
 		return r
 	}
 	hasNames := slices.ContainsFunc(o.identifiers, func(id Identifier) bool { return id.Type == typeDNS || id.Type == typeIP })
-	if cn := csr.Subject.CommonName; cn != "" && hasNames && !slices.Contains(o.identifiers, Identifier{Type: typeIP, Value: cn}) {
+	cn := strings.ToLower(csr.Subject.CommonName) // RFC 5280 §7.2
+	_, noAddress := netip.ParseAddr(cn)
+	isHost := checkDNS(cn) == nil || noAddress == nil
+	if isHost && hasNames && !slices.Contains(o.identifiers, Identifier{Type: typeIP, Value: cn}) {
 		q.identifiers = append(q.identifiers, Identifier{Type: typeDNS, Value: cn})
 	}
 	for _, id := range q.identifiers {

@@ -13,6 +13,7 @@ import (
 	"encoding/asn1"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/url"
@@ -578,6 +579,35 @@ func TestDelegatedOrder(t *testing.T) {
 	})
 	if !errors.Is(err, acme.ErrBadCSR) || len(ca.Violations()) != 1 {
 		t.Errorf("got %v, violations %v", err, ca.Violations())
+	}
+}
+
+// A common name that is no host's is a text of the template's or the holder's, and
+// one that is counts as such in any case.
+func TestCommonName(t *testing.T) {
+	t.Parallel()
+	const common = `{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA256"}],
+		"subject":{"commonName":%q},"extensions":{"subjectAltName":{"DNS":["abc.ido.example"]}}}`
+	values := []string{"Example CDN", "ABC.ido.example", "abc.ido.example", "other.example"}
+	options := acmetest.Options{AllowCertificateGet: true}
+	for _, value := range values {
+		options.Delegations = append(options.Delegations, acmetest.Delegation{CSRTemplate: fmt.Sprintf(common, value)})
+	}
+	ca := acmetest.NewServer(t, options)
+	client := &acme.Client{DirectoryURL: ca.DirectoryURL(), HTTPClient: ca.HTTPClient(), UserAgent: "test/1"}
+	account, err := client.NewAccount(t.Context(), keys()["P-384"], acme.AccountRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, value := range values {
+		template := parse(t, options.Delegations[i].CSRTemplate)
+		_, err := account.Obtain(t.Context(), acme.CertificateRequest{
+			OrderRequest: acme.OrderRequest{Identifiers: template.Identifiers(), Delegation: fmt.Sprintf("https://ca.test/delegation/%d", i+1)},
+			CSR:          template.NewCSR(keys()["P-256"], nil),
+		})
+		if value == "other.example" && !errors.Is(err, acme.ErrCSRMismatch) || value != "other.example" && err != nil {
+			t.Errorf("%s: %v", value, err)
+		}
 	}
 }
 
