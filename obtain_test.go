@@ -1135,6 +1135,17 @@ func TestEach(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || cleanup == nil || cleanup(t.Context()) != nil {
 			t.Errorf("cancelled: %v", err)
 		}
+		batch := make([]*acme.Attempt, 30)
+		for i, id := range acme.DNS(names(30)...) {
+			batch[i] = &acme.Attempt{Identifier: id}
+		}
+		if cleanup, err = solver.Present(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		cleaned = 0
+		if err := cleanup(ctx); !errors.Is(err, context.Canceled) || cleaned != 30 {
+			t.Errorf("with a context that has ended: cleaned %d: %v", cleaned, err)
+		}
 	})
 }
 

@@ -86,7 +86,8 @@ func (a Attempt) LogValue() slog.Value { return slog.StringValue(a.String()) }
 func (a Attempt) MarshalJSON() ([]byte, error) { return json.Marshal(a.String()) }
 
 // Each makes a Solver of a function for a single attempt, which is called for
-// all attempts of a batch at once, 8 at a time.
+// all attempts of a batch at once, 8 at a time. So are the cleanups, all of them,
+// even when their context has ended.
 func Each(supports func(*Attempt) bool, present func(context.Context, *Attempt) (Cleanup, error)) Solver {
 	return each{supports, present}
 }
@@ -111,13 +112,14 @@ func (e each) Present(ctx context.Context, batch []*Attempt) (Cleanup, error) {
 	}
 	return func(ctx context.Context) error {
 		errs := make([]error, len(cleanups))
-		ended := concurrently(ctx, make(chan struct{}, defaultConcurrency), len(cleanups), func(i int) error {
+		all := context.WithoutCancel(ctx) // what a cleanup frees in memory needs no time
+		_ = concurrently(all, make(chan struct{}, defaultConcurrency), len(cleanups), func(i int) error {
 			if cleanups[i] != nil {
 				errs[i] = cleanups[i](ctx)
 			}
 			return nil // all get their turn
 		})
-		return errors.Join(append(errs, ended)...)
+		return errors.Join(append(errs, contextError(ctx))...) // some may have lacked the time
 	}, err
 }
 

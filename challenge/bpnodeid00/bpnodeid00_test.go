@@ -221,6 +221,35 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// TestEnded: a cleanup whose context has ended still ends what needs no time: the
+// Responder, and the turn of one that could not be configured.
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	var kept *bpnodeid00.Responder
+	fails := errors.New("no agent")
+	solver := &bpnodeid00.Solver{Configure: func(_ context.Context, r *bpnodeid00.Responder) (acme.Cleanup, error) {
+		kept = r
+		return func(ctx context.Context) error { return ctx.Err() }, fails
+	}}
+	for _, want := range []error{fails, nil} {
+		fails = want
+		within, done := context.WithTimeout(t.Context(), 10*time.Second)
+		cleanup, err := solver.Present(within, []*acme.Attempt{attempt()})
+		done()
+		if !errors.Is(err, want) || cleanup == nil {
+			t.Fatalf("%v, want %v", err, want)
+		}
+		if err := cleanup(ended); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if _, err := kept.Respond(bundle(t, nil)); err == nil || !strings.Contains(err.Error(), "the challenge is over") {
+			t.Errorf("after the cleanup: %v", err)
+		}
+	}
+}
+
 func TestSupports(t *testing.T) {
 	t.Parallel()
 	var solver bpnodeid00.Solver
