@@ -50,7 +50,7 @@ type Template struct {
 	DNS []string
 
 	Email []string // addresses
-	URI   []string
+	URI   []string // as they are, to the letter
 
 	KeyUsage    x509.KeyUsage           // 0: the request must not have the extension
 	ExtKeyUsage []asn1.ObjectIdentifier // empty: the request must not have the extension

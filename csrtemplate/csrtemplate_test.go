@@ -1,6 +1,7 @@
 package csrtemplate_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -142,6 +143,8 @@ func TestParseRefuses(t *testing.T) {
 		subject(`{"locality":"` + strings.Repeat("x", 2000) + `"}`): "locality",
 		san(`{}`): "empty", san(`{"DNS":[]}`): "DNS", san(`{"DNS":"a.example"}`): "DNS", san(`{"IP":["192.0.2.1"]}`): "IP", san(`{"DNS":["192.0.2.1"]}`): "192.0.2.1", san(`{"DNS":["a b"]}`): "a b",
 		san(`{"DNS":["a.example","A.example"]}`): "twice", san(`{"Email":["*"]}`): "wildcard", san(`{"Email":["x"]}`): "mail address", san(`{"URI":["**"]}`): "URI", san(`{"URI":["/x"]}`): "URI", san(`{"URI":["https://ü.example"]}`): "URI",
+		san(`{"URI":["https://a.example./"]}`): "host", san(`{"URI":["https://a..b/"]}`): "host", san(`{"URI":["https://a.example.:8/"]}`): "host", san(`{"URI":["https://%C3%BC.example/"]}`): "host", san(`{"URI":["https://:8/"]}`): "host",
+		san(`{"URI":["https://a.example/a|b"]}`): "URI", san(`{"URI":["https://a.example/<b>"]}`): "URI", san(`{"URI":["https://a.example/?%zz"]}`): "%zz", san(`{"Email":["é@example.org"]}`): "ASCII",
 		san(`{"DNS":["a.example"` + strings.Repeat(`,"**"`, 300) + `]}`): "256",
 		with(strings.Repeat(" ", 70000)):                                 "65536",
 	} {
@@ -268,6 +271,47 @@ func TestWildcards(t *testing.T) {
 				t.Errorf("key usage %x", e.Value)
 			}
 		}
+	}
+}
+
+// A URI is in the request to the letter, and no other one will do that means the same.
+func TestURIs(t *testing.T) {
+	conformance.Claim(t, "9115-4.1-02")
+	t.Parallel()
+	key := keys()["P-256"]
+	for uri, others := range map[string][]string{
+		"https://a.example/#":            {"https://a.example/"},
+		"https://a.example/%3Cb%3E%20":   {"https://a.example/<b> ", "https://a.example/%3cb%3e%20", "HTTPS://a.example/%3Cb%3E%20", "https://a.example/%3Cb%3E%20#"},
+		"URN:x:Y":                        {"urn:x:Y"},
+		"https://a.example?":             {"https://a.example", "https://a.example/?"},
+		"https://u@A.Example:8443/a?b#c": {"https://u@a.example:8443/a?b#c"},
+		"https://[::1]/!$&'()*+,;=-._~":  nil,
+		"https:///a":                     nil,
+	} {
+		template := parse(t, fmt.Sprintf(`{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA256"}],
+			"extensions":{"subjectAltName":{"DNS":["a.example"],"URI":[%q]}}}`, uri))
+		csr, der, err := requestFor(template, key, nil, "a.example")
+		if err != nil || !slices.Equal(template.URI, []string{uri}) || template.Check(der) != nil {
+			t.Errorf("%s: %q, %v, %v", uri, template.URI, err, template.Check(der))
+			continue
+		}
+		if san := csr.Extensions[0].Value; !bytes.HasSuffix(san, tlv(0x86, []byte(uri))) {
+			t.Errorf("%s: %q", uri, san)
+		}
+		for _, other := range others {
+			san := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: tlv(0x30, tlv(0x82, []byte("a.example")), tlv(0x86, []byte(other)))}
+			if err := template.Check(make509(t, key, x509.CertificateRequest{ExtraExtensions: []pkix.Extension{san}})); !errors.Is(err, acme.ErrCSRMismatch) {
+				t.Errorf("%s as %s: %v", uri, other, err)
+			}
+		}
+	}
+	own := csrtemplate.Template{KeyTypes: []csrtemplate.KeyType{{PublicKeyType: "id-ecPublicKey", NamedCurve: "secp256r1", SignatureType: "ecdsa-with-SHA256"}}, URI: []string{"https://ü.example"}}
+	if _, err := own.NewCSR(key, nil)(t.Context(), nil); !errors.Is(err, acme.ErrCSRMismatch) {
+		t.Errorf("not ASCII: %v", err)
+	}
+	own.URI, own.Email = nil, []string{"é@example.org"}
+	if _, err := own.NewCSR(key, nil)(t.Context(), own.Identifiers()); !errors.Is(err, acme.ErrCSRMismatch) {
+		t.Errorf("an address that is not ASCII: %v", err)
 	}
 }
 
@@ -614,6 +658,7 @@ func TestCommonName(t *testing.T) {
 // Whatever a server sends: no panic, and a template that is taken can be heeded.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA256"}],"subject":{"country":"CA","locality":"**"},"extensions":{"subjectAltName":{"DNS":["a.example","*"],"Email":["u@example.org"],"URI":["urn:x"]},"keyUsage":["digitalSignature"],"extendedKeyUsage":["serverAuth","1.2.3"]}}`))
+	f.Add([]byte(`{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA256"}],"extensions":{"subjectAltName":{"URI":["HTTPS://u@a.example:8/%3C?#","https://[::1]/","x:"]}}}`))
 	f.Add([]byte(`{"keyTypes":[{}],"subject":null,"extensions":{"subjectAltName":null}}`))
 	key := keys()["P-256"]
 	f.Fuzz(func(t *testing.T, data []byte) {

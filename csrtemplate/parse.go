@@ -158,8 +158,8 @@ func checkValue(name, value string) error {
 	case name == "country" && (len(value) != 2 || strings.ContainsFunc(value, func(r rune) bool { return !letter(r) })):
 		return fmt.Errorf("country %s is not two letters (RFC 5280 Appendix A)", quoted(value))
 	case name == "emailAddress":
-		if strings.ContainsFunc(value, func(r rune) bool { return r > '~' }) {
-			return fmt.Errorf("emailAddress %s is not ASCII (RFC 5280 Appendix A)", quoted(value))
+		if err := checkASCII(name, value); err != nil {
+			return err
 		}
 		if _, err := (acme.Identifier{Type: acme.TypeEmail, Value: value}).Normalize(); err != nil {
 			return err
@@ -232,8 +232,8 @@ func (t *Template) parseNames(data json.RawMessage) error {
 	return nil
 }
 
-// normalName brings a name to the form that it has in a request. Only DNS names can
-// be wildcards of the template.
+// normalName brings a name to the form that it has in a request, which for a URI is
+// the literal value (RFC 9115 §4.1). Only DNS names can be wildcards of the template.
 func normalName(kind, value string) (string, error) {
 	switch kind {
 	case "DNS":
@@ -244,13 +244,37 @@ func normalName(kind, value string) (string, error) {
 		return id.Value, err
 	case "Email":
 		id, err := acme.Identifier{Type: acme.TypeEmail, Value: value}.Normalize()
+		if err == nil {
+			err = checkASCII(kind, id.Value)
+		}
 		return id.Value, err
 	}
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme == "" || len(value) > maxValue || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "", fmt.Errorf("URI %s is none", quoted(value))
+	return value, checkURI(value)
+}
+
+// checkASCII refuses an address that no IA5String can be.
+func checkASCII(field, address string) error {
+	if strings.ContainsFunc(address, func(r rune) bool { return r > '~' }) {
+		return fmt.Errorf("%s %s is not ASCII (RFC 5280 Appendix A)", field, quoted(address))
 	}
-	return u.String(), nil
+	return nil
+}
+
+// checkURI refuses what is no URI (RFC 3986 §2, §3), and one whose host crypto/x509 does
+// not read: a request with it could not be checked.
+func checkURI(value string) error {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) }
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme == "" || len(value) > maxValue || strings.ContainsFunc(value, odd) {
+		return fmt.Errorf("URI %s is none", quoted(value))
+	}
+	if _, err := url.PathUnescape(value); err != nil { // also in the query, where url.Parse takes anything
+		return fmt.Errorf("URI %s is none: %w", quoted(value), err)
+	}
+	if strings.ContainsFunc(u.Host, odd) || u.Host != "" && strings.Contains("."+u.Hostname()+".", "..") {
+		return fmt.Errorf("URI %s has a host with an empty label, or characters that no host has", quoted(value))
+	}
+	return nil
 }
 
 // objectID parses the dotted form of an object identifier (RFC 9115 Appendix A, with

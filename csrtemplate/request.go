@@ -11,7 +11,6 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 
 	"github.com/seed-aa0b9f56/acme"
@@ -44,34 +43,48 @@ func (t *Template) request(key crypto.Signer, subject map[string]string, ids []a
 	if err != nil {
 		return nil, err
 	}
-	csr := &x509.CertificateRequest{RawSubject: name, SignatureAlgorithm: algorithm}
+	n, err := t.names(ids)
+	if err != nil {
+		return nil, err
+	}
+	extensions, err := n.extension()
+	if err != nil {
+		return nil, err
+	}
+	others, err := t.extensions()
+	if err != nil {
+		return nil, err
+	}
+	csr := &x509.CertificateRequest{RawSubject: name, SignatureAlgorithm: algorithm, ExtraExtensions: append(extensions, others...)}
+	return x509.CreateCertificateRequest(rand.Reader, csr, key)
+}
+
+// names returns the names of an order and the template's URIs, if they are what the
+// template wants.
+func (t *Template) names(ids []acme.Identifier) (n names, err error) {
 	for _, id := range ids {
 		if id, err = id.Normalize(); err != nil {
-			return nil, err
+			return n, err
 		}
 		switch id.Type {
 		case acme.TypeDNS:
-			csr.DNSNames = append(csr.DNSNames, id.Value)
+			n.dns = append(n.dns, id.Value)
 		case acme.TypeEmail:
-			csr.EmailAddresses = append(csr.EmailAddresses, id.Value)
+			if err := checkASCII("Email", id.Value); err != nil {
+				return n, err
+			}
+			n.email = append(n.email, id.Value)
 		default:
-			return nil, fmt.Errorf("templates have no identifiers of type %s", quoted(string(id.Type)))
+			return n, fmt.Errorf("templates have no identifiers of type %s", quoted(string(id.Type)))
 		}
 	}
-	for _, text := range t.URI {
-		u, err := url.Parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("URI %s is none", quoted(text))
+	for _, uri := range t.URI {
+		if err := checkURI(uri); err != nil {
+			return n, err
 		}
-		csr.URIs = append(csr.URIs, u)
 	}
-	if err := t.checkNames(csr); err != nil {
-		return nil, err
-	}
-	if csr.ExtraExtensions, err = t.extensions(); err != nil {
-		return nil, err
-	}
-	return x509.CreateCertificateRequest(rand.Reader, csr, key)
+	n.uri = t.URI
+	return n, t.checkNames(n)
 }
 
 // algorithm returns the first signature algorithm that is allowed with a key.
