@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -454,6 +455,24 @@ func TestCheck(t *testing.T) {
 	for label, der := range map[string][]byte{"signature": broken, "nothing": nil, "password": withPassword(t, key, usage, purposes), "hidden": withHidden(t, key, usage, purposes)} {
 		if err := template.Check(der); !errors.Is(err, acme.ErrCSRMismatch) || label == "password" && !strings.Contains(err.Error(), "1.2.840.113549.1.9.7") || label == "hidden" && !strings.Contains(err.Error(), "1.2.840.113549.1.9.14") {
 			t.Errorf("%s: got %v", label, err)
+		}
+	}
+}
+
+// A wildcard stands for a domain name, and for nothing else that a dNSName can hold.
+func TestCheckNames(t *testing.T) {
+	conformance.Claim(t, "9115-4.1-02")
+	t.Parallel()
+	template := parse(t, `{"keyTypes":[{"PublicKeyType":"id-ecPublicKey","namedCurve":"secp256r1","SignatureType":"ecdsa-with-SHA256"}],
+		"extensions":{"subjectAltName":{"DNS":["**"]}}}`)
+	for name, fits := range map[string]bool{
+		"a.example": true, "A.Example": true, "*.a.example": true, "xn--bcher-kva.example": true,
+		"": false, " ": false, "bad name!": false, "*.*.x": false, "1.2.3.4": false, "**": false, "a.example.": false, "xn--a.example": false,
+	} {
+		san := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: tlv(0x30, tlv(0x82, []byte(name)))}
+		err := template.Check(make509(t, keys()["P-256"], x509.CertificateRequest{ExtraExtensions: []pkix.Extension{san}}))
+		if fits && err != nil || !fits && (!errors.Is(err, acme.ErrCSRMismatch) || !strings.Contains(err.Error(), strconv.Quote(name))) {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed-aa0b9f56/acme"
 )
 
 // Tags of alternative names (RFC 5280 §4.2.1.6), and their class (X.690 §8.1.2).
@@ -17,11 +19,12 @@ const (
 )
 
 // names are the subject alternative names of a request as they are in it, but for
-// letters of DNS names. crypto/x509 writes and reads URIs in a form of its own, which
+// capitals of DNS names. crypto/x509 writes and reads URIs in a form of its own, which
 // is not the literal value that RFC 9115 §4.1 wants, and passes over other kinds.
 type names struct{ dns, email, uri []string }
 
-// namesOf reads the names of a request, and refuses kinds that no template has.
+// namesOf reads the names of a request, and refuses kinds that no template has, and
+// what is no domain name: a wildcard of the template stands for names alone.
 func namesOf(csr *x509.CertificateRequest) (n names, err error) {
 	i := slices.IndexFunc(csr.Extensions, func(e pkix.Extension) bool { return e.Id.String() == oidSubjectAltName })
 	if i < 0 {
@@ -35,7 +38,14 @@ func namesOf(csr *x509.CertificateRequest) (n names, err error) {
 		value := string(name.Bytes)
 		switch octet := name.FullBytes[0]; octet { // class, constructed, tag
 		case contextSpecific | tagDNS:
-			n.dns = append(n.dns, strings.ToLower(value))
+			id, err := acme.Identifier{Type: acme.TypeDNS, Value: value}.Normalize()
+			if err == nil && id.Value != strings.ToLower(value) {
+				err = fmt.Errorf("%s should be %s", quoted(value), quoted(id.Value))
+			}
+			if err != nil {
+				return n, fmt.Errorf("DNS: %w", err)
+			}
+			n.dns = append(n.dns, id.Value)
 		case contextSpecific | tagEmail:
 			n.email = append(n.email, value)
 		case contextSpecific | tagURI:
