@@ -3,6 +3,7 @@ package emailreply00
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +40,8 @@ const (
 // depend on the challenge: the subject, the addresses, Auto-Submitted, and that
 // nothing of that is there twice. It does not check who the mail is from: that is
 // [Challenge.Check], and a verification of signatures. The error Is ErrNoChallenge
-// for mails of other kinds.
+// for mails of other kinds, by as much of the subject as can be read, whatever else
+// is wrong with them.
 func ParseMessage(raw []byte) (*Message, error) {
 	m, err := parseMessage(raw)
 	if err != nil {
@@ -49,15 +51,15 @@ func ParseMessage(raw []byte) (*Message, error) {
 }
 
 func parseMessage(raw []byte) (*Message, error) {
-	header, err := headerOf(raw)
+	h, err := readHeader(raw)
 	if err != nil {
-		return nil, err
+		if subject, found := findSubject(raw); found {
+			if _, other := parseSubject(subject); errors.Is(other, ErrNoChallenge) {
+				return nil, other
+			}
+		}
+		return nil, err // without a subject it might be one, cut off or mangled
 	}
-	parsed, err := mail.ReadMessage(bytes.NewReader(header))
-	if err != nil {
-		return nil, fmt.Errorf("the mail cannot be read: %w", err)
-	}
-	h := parsed.Header
 	m := &Message{Raw: raw}
 	if m.Token, err = parseSubject(h.Get("Subject")); err != nil {
 		return nil, err
@@ -88,6 +90,37 @@ func parseMessage(raw []byte) (*Message, error) {
 	return m, nil
 }
 
+func readHeader(raw []byte) (mail.Header, error) {
+	header, err := headerOf(raw)
+	if err != nil {
+		return nil, err
+	}
+	m, err := mail.ReadMessage(bytes.NewReader(header))
+	if err != nil {
+		return nil, fmt.Errorf("the mail cannot be read: %w", err)
+	}
+	return m.Header, nil
+}
+
+// findSubject returns the subject in a header that cannot be read, or of a long one
+// the beginning.
+func findSubject(raw []byte) (subject string, found bool) {
+	const enough = 1000 // octets, to see how it begins
+	for line := range bytes.Lines(raw) {
+		text := strings.TrimRight(string(line), "\r\n")
+		name, value, _ := strings.Cut(text, ":")
+		switch isFolded := strings.HasPrefix(text, " ") || strings.HasPrefix(text, "\t"); {
+		case text == "", found && !isFolded, len(subject) > enough:
+			return subject, found
+		case found:
+			subject += text
+		case strings.EqualFold(strings.TrimRight(name, " \t"), "Subject"):
+			subject, found = value, true
+		}
+	}
+	return subject, found
+}
+
 // headerOf returns the header of a mail, which may be without a body. One that is cut
 // off could hide a field, so it is refused.
 func headerOf(raw []byte) ([]byte, error) {
@@ -108,12 +141,12 @@ func (m *Message) key() string { return "mail " + strings.TrimRight(m.Token, "="
 // parseSubject returns the token of "ACME:" FWS token-part1 (RFC 8823 §3.1).
 func parseSubject(subject string) (token string, err error) {
 	text, err := decodeWords(subject)
-	if err != nil {
-		return "", err
-	}
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), "ACME:")
 	if token = withoutSpace(rest); !ok || rest == "" || !strings.ContainsAny(rest[:1], " \t") {
 		return "", fmt.Errorf("%w: its subject does not begin with \"ACME:\"", ErrNoChallenge)
+	}
+	if err != nil {
+		return "", err
 	}
 	if _, err := decodePart(token); err != nil {
 		return "", err
@@ -122,9 +155,8 @@ func parseSubject(subject string) (token string, err error) {
 }
 
 // decodeWords decodes the encoded words of a field, also with a language (RFC 2047,
-// RFC 2231 §5), in the character sets that RFC 8823 §3.1 admits. The package mime
-// admits more of those, and no language.
-func decodeWords(field string) (string, error) {
+// RFC 2231 §5). With the first error about one comes what could be made of the field.
+func decodeWords(field string) (text string, err error) {
 	var out strings.Builder
 	wasWord := false
 	isSpace := func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }
@@ -134,22 +166,40 @@ func decodeWords(field string) (string, error) {
 		if i > 0 && (!isWord || !wasWord) {
 			out.WriteByte(' ') // space between encoded words is none
 		}
-		if wasWord = isWord; !isWord {
-			out.WriteString(word)
-			continue
+		if wasWord = isWord; isWord {
+			var failure error
+			if word, failure = decodeWord(inner); err == nil {
+				err = failure
+			}
 		}
-		charset, rest, _ := strings.Cut(inner, "?")
-		charset, _, _ = strings.Cut(charset, "*")
-		if !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
-			return "", fmt.Errorf("the subject is in the character set %.30q: only UTF-8 and US-ASCII are allowed (RFC 8823 §3.1)", charset)
-		}
-		decoded, err := new(mime.WordDecoder).Decode("=?utf-8?" + rest)
-		if err != nil {
-			return "", fmt.Errorf("an encoded word in the subject cannot be decoded: %w", err)
-		}
-		out.WriteString(decoded)
+		out.WriteString(word)
 	}
-	return out.String(), nil
+	return out.String(), err
+}
+
+// decodeWord decodes an encoded word, without its "=?", in the character sets that RFC
+// 8823 §3.1 admits. The package mime admits more of those, and no language. With an
+// error comes what the word is in a set that has ASCII in it, as most have, as far as
+// it can be decoded.
+func decodeWord(inner string) (text string, err error) {
+	charset, rest, _ := strings.Cut(inner, "?")
+	charset, _, _ = strings.Cut(charset, "*")
+	if !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+		err = fmt.Errorf("the subject is in the character set %.30q: only UTF-8 and US-ASCII are allowed (RFC 8823 §3.1)", charset)
+	}
+	text, failure := new(mime.WordDecoder).Decode("=?utf-8?" + rest)
+	if failure == nil {
+		return text, err
+	}
+	encoding, text, _ := strings.Cut(strings.TrimSuffix(rest, "?="), "?")
+	if text = strings.ReplaceAll(text, "_", " "); strings.EqualFold(encoding, "b") {
+		octets, _ := base64.StdEncoding.DecodeString(text)
+		text = string(octets)
+	}
+	if err == nil {
+		err = fmt.Errorf("an encoded word in the subject cannot be decoded: %w", failure)
+	}
+	return text, err
 }
 
 // checkAutoSubmitted is RFC 8823 §3.1: the parameter type=acme is optional.
