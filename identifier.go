@@ -211,11 +211,11 @@ func checkEndpointID(uri string) error {
 	return nil
 }
 
-// checkDER checks a value that is DER as base64url (RFC 9448 §3).
+// checkDER checks a value that is a sequence in DER as base64url (RFC 9448 §3).
 func checkDER(value string) error {
-	var v asn1.RawValue
+	var elements []asn1.RawValue // which only a sequence has
 	if der, err := decodeBase64URL(value); err == nil {
-		if rest, err := asn1.Unmarshal(der, &v); err == nil && len(rest) == 0 && v.Tag == asn1.TagSequence && v.Class == asn1.ClassUniversal {
+		if rest, err := asn1.Unmarshal(der, &elements); err == nil && len(rest) == 0 {
 			return nil
 		}
 	}

@@ -100,6 +100,12 @@ func TestIdentifierValues(t *testing.T) {
 			{acme.TypeTNAuthList, "MA\nA", "RFC 9448 §3"},
 			{acme.TypeTNAuthList, "AgEB", "RFC 9448 §3"}, // an integer
 			{acme.TypeTNAuthList, "MAAA", "RFC 9448 §3"}, // something behind it
+			{acme.TypeTNAuthList, "EAA", "RFC 9448 §3"},  // of a sequence, but primitive
+			{acme.TypeTNAuthList, "EAEB", "RFC 9448 §3"}, // the same
+			{acme.TypeTNAuthList, "MAEB", "RFC 9448 §3"}, // no element in it
+			{acme.TypeTNAuthList, "MAIEAQ", "RFC 9448 §3"},
+			{acme.TypeTNAuthList, "MQA", "RFC 9448 §3"}, // a set
+			{acme.TypeTNAuthList, "sAA", "RFC 9448 §3"}, // of another class
 			{acme.TypeJWTClaimConstraints, "M", "RFC 9448 §3"},
 		} {
 			_, err := f.account.NewOrder(t.Context(), acme.OrderRequest{Identifiers: id(tt.kind, tt.value)})
