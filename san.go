@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"bytes"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -157,47 +158,65 @@ func extensionIdentifiers(extensions []pkix.Extension) []Identifier {
 			continue // crypto/x509 has complained
 		}
 		for _, name := range names {
-			if name.Class == asn1.ClassContextSpecific && name.Tag == tagOtherName {
-				if id, err := parseOtherName(name.Bytes); err == nil {
-					ids = append(ids, id)
-				}
+			if id, err := parseOtherName(name); err == nil {
+				ids = append(ids, id)
 			}
 		}
 	}
 	return ids
 }
 
-// parseOtherName reads the contents of an otherName of a kind that has an
-// identifier type.
-func parseOtherName(content []byte) (id Identifier, err error) {
+// parseOtherName reads an otherName of a kind that has an identifier type.
+func parseOtherName(name asn1.RawValue) (id Identifier, err error) {
 	var kind asn1.ObjectIdentifier
 	var value asn1.RawValue
-	if content, err = asn1.Unmarshal(content, &kind); err == nil {
+	if name.Class != asn1.ClassContextSpecific || name.Tag != tagOtherName {
+		return id, errors.New("no otherName")
+	}
+	content, err := asn1.Unmarshal(name.Bytes, &kind)
+	if err == nil {
 		_, err = asn1.UnmarshalWithParams(content, &value, "tag:0")
 	}
 	if err != nil {
 		return id, err
 	}
 	inner := value.Bytes // the tag is explicit
-	switch kind.String() {
+	switch at := kind.String(); at {
 	case oidSMTPUTF8Mailbox:
 		id.Type = TypeEmail
-		_, err = asn1.UnmarshalWithParams(inner, &id.Value, "utf8")
+		id.Value, err = otherValue[string](name, at, inner, "utf8")
 	case oidBundleEID:
 		id.Type = TypeBundleEID
-		_, err = asn1.UnmarshalWithParams(inner, &id.Value, "ia5")
+		id.Value, err = otherValue[string](name, at, inner, "ia5")
 	case oidPermanentIdentifier:
 		var p permanentIdentifier
-		_, err = asn1.Unmarshal(inner, &p)
+		p, err = otherValue[permanentIdentifier](name, at, inner, "")
 		id = Identifier{TypePermanentIdentifier, joinDevice(p.Value, p.Assigner)}
 	case oidHardwareModuleName:
 		var h hardwareModuleName
-		_, err = asn1.Unmarshal(inner, &h)
+		h, err = otherValue[hardwareModuleName](name, at, inner, "")
 		id = Identifier{TypeHardwareModule, joinDevice(string(h.Serial), h.Type)}
 	default:
 		err = errors.New("another kind of name")
 	}
 	return id, err
+}
+
+// otherValue reads the value in an otherName of a kind, which must be that of this
+// value to the last octet: encoding/asn1 takes strings of other types, and passes over
+// what follows.
+func otherValue[T any](name asn1.RawValue, kind string, inner []byte, params string) (value T, err error) {
+	if _, err := asn1.UnmarshalWithParams(inner, &value, params); err != nil {
+		return value, err
+	}
+	same, err := otherName(kind, value, params)
+	if err != nil {
+		return value, err
+	}
+	if der, err := asn1.Marshal(same); err != nil || !bytes.Equal(der, name.FullBytes) {
+		return value, errors.New("it is not in DER, or has more than a name of its kind has")
+	}
+	return value, nil
 }
 
 // splitDevice splits the value of a device's identifier, which in newer drafts

@@ -189,10 +189,15 @@ func TestOddOtherNames(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFixture(t, acmetest.Options{})
 		for _, name := range []string{
-			"300da00b06032a0304a0040c02686a",       // of another kind
-			"3004a0020600",                         // no kind
-			"300ca00a06082b0601050507080b",         // no value
-			"3010a00e06082b0601050507080ba0020500", // of another type
+			"300da00b06032a0304a0040c02686a",                                         // of another kind
+			"3004a0020600",                                                           // no kind
+			"300ca00a06082b0601050507080b",                                           // no value
+			"3010a00e06082b0601050507080ba0020500",                                   // of another type
+			"301e801c06082b0601050507080ba010160e64746e3a2f2f6578616d706c652f",       // primitive
+			"301ea01c06082b0601050507080b8010160e64746e3a2f2f6578616d706c652f",       // its value is primitive
+			"301ea01c06082b0601050507080ba0100c0e64746e3a2f2f6578616d706c652f",       // a UTF8String
+			"3021a01f06082b0601050507080ba013160e64746e3a2f2f6578616d706c652f160161", // two strings
+			"3020a01e06082b0601050507080ba010160e64746e3a2f2f6578616d706c652f0500",   // something behind the value
 		} {
 			value, err := hex.DecodeString(name)
 			if err != nil {
