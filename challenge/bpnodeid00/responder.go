@@ -1,9 +1,9 @@
 package bpnodeid00
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -108,14 +108,27 @@ func (r *Responder) check(b Bundle, record Record) error {
 	return nil
 }
 
-// normal is an endpoint ID in a form that can be compared: the scheme's letters do
-// not matter, nor does which characters are percent-encoded.
+// normal is an endpoint ID in a form that can be compared (RFC 3986 §6.2.2): the case
+// of the scheme's letters does not matter, nor does whether unreserved characters are
+// percent-encoded. An encoded "/" is another character than "/".
 func normal(endpoint string) string {
 	scheme, rest, _ := strings.Cut(endpoint, ":")
-	if plain, err := url.PathUnescape(rest); err == nil {
-		rest = plain
+	parts := strings.Split(rest, "%")
+	for i, part := range parts[1:] {
+		code := part[:min(len(part), 2)]
+		octets, err := hex.DecodeString(code)
+		if err == nil && len(octets) == 1 && isUnreserved(octets[0]) {
+			parts[i+1] = string(octets) + part[2:]
+		} else {
+			parts[i+1] = "%" + strings.ToUpper(code) + part[len(code):]
+		}
 	}
-	return strings.ToLower(scheme) + ":" + rest
+	return strings.ToLower(scheme) + ":" + strings.Join(parts, "")
+}
+
+// isUnreserved is RFC 3986 §2.3.
+func isUnreserved(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
 // note remembers that a bundle is answered.

@@ -224,6 +224,18 @@ func TestDestination(t *testing.T) {
 			t.Errorf("%s: %v", destination, err)
 		}
 	}
+	for destination, same := range map[string]bool{
+		"dtn://a%2Fb/%7E%c3%A9": true, "dtn://%61%2fb/~%C3%a9": true, "dtn://a/b/~%C3%A9": false, "dtn://a%252Fb/~%C3%A9": false, "dtn://a%2Fb/~é": false,
+		"dtn://a%2Fb/~%C3%A9%": false, "dtn://a%2Fb/~%C3%A": false, "dtn://a%2Fb/~%C3%A9%00": false,
+	} {
+		b := bundle(t, nil)
+		b.Destination = destination
+		r := responder(t)
+		r.NodeID = "dtn://a%2Fb/~%C3%A9"
+		if _, err := r.Respond(b); (err == nil) != same {
+			t.Errorf("%s: %v", destination, err)
+		}
+	}
 }
 
 // FuzzRespond: whatever is in a bundle's payload, it is answered or ignored.
