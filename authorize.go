@@ -24,7 +24,8 @@ const (
 // What failed, and for which identifiers, is in the [*AuthorizeError]; the order
 // is then given up, and what is left pending of it deactivated (§7.5.2). After
 // any other error, ctx's among them, the order is as it was: Authorize can go on
-// with it.
+// with it. As long as ctx lives, the server has ten seconds for what it is looking at
+// when an error ends the attempt; until then, solvers leave their answers where they are.
 func (a *Account) Authorize(ctx context.Context, o *Order, solvers ...Solver) error {
 	if err := checkSolvers(solvers); err != nil {
 		return wrap(err, "order %s", o.URL)
@@ -67,11 +68,21 @@ func authorize(ctx context.Context, account *Account, o *Order, solvers []Solver
 		return nil, &OrderError{Order: o}
 	}
 	w := &authorizer{account: account, order: o, solvers: solvers, slots: make(chan struct{}, concurrency)}
-	last, err := w.run(ctx)
-	w.cleanUp()
+	last, err := w.attempt(ctx)
 	if failed, ok := errors.AsType[*AuthorizeError](err); ok {
 		traceFailures(ctx, failed)
 		w.abandon(ctx)
+	}
+	return last, err
+}
+
+// attempt runs, and cleans up when the server does not look any more: also after an
+// error that lets the order be, or the panic of a hook.
+func (w *authorizer) attempt(ctx context.Context) (*Order, error) {
+	defer w.cleanUp()
+	last, err := w.run(ctx)
+	if err != nil && !OrderLost(err) {
+		w.settle(ctx, false)
 	}
 	return last, err
 }
@@ -218,7 +229,7 @@ func (w *authorizer) solve(ctx context.Context) error {
 		}
 	}
 	if solverErrors != nil {
-		_ = w.look(outer, 0)        // what is known is told
+		w.settle(outer, false)
 		for _, t := range w.tasks { // what the other batches failed with
 			if _, told := errors.AsType[*SolverError](t.err); t.err != nil && !told {
 				solverErrors = append(solverErrors, t.err)
@@ -291,11 +302,14 @@ func (w *authorizer) respond(ctx context.Context, t *task) error {
 				t.authz = z // for the error, and for what is left to deactivate
 			}
 		}
-		t.judge(t.authz)
+		t.judge(t.authz.answered(answer))
 		return nil
 	}
 	p, ok := asProblem(err)
 	if !ok || isRateLimit(p) || p.Status >= 500 || p.Operation != OpRespondChallenge {
+		if !ok || !isRateLimit(p) || p.Operation != OpRespondChallenge {
+			t.answer = c // it may have arrived
+		}
 		return err
 	}
 	// Another order may have made the authorization valid in the meantime.

@@ -7,6 +7,7 @@ import (
 
 const (
 	settleTime      = 10 * time.Second // to learn what becomes of the other validations after one failed
+	maxStale        = 5 * time.Minute  // for which a time that came before the answer to the challenge counts
 	maxRevalidation = 3                // of one challenge that the server leaves pending after a failure (§8.2)
 )
 
@@ -23,6 +24,19 @@ func (t *task) succeeded() bool {
 // and may want it to be answered again (§8.2). step-ca does.
 func (t *task) suspect() bool {
 	return t.open() && t.answer.Status == StatusPending && t.answer.Error != nil
+}
+
+// answered returns the authorization with the time to read it that holds since a
+// challenge was answered: the answer's, or for a while the one that it had.
+func (z *Authorization) answered(c *Challenge) *Authorization {
+	now, stale := *z, time.Now().Add(maxStale)
+	switch {
+	case !c.RetryAfter.IsZero():
+		now.RetryAfter = c.RetryAfter
+	case z.RetryAfter.After(stale):
+		now.RetryAfter = stale
+	}
+	return &now
 }
 
 // judge takes note of the authorization as just read, or of the challenge as it
@@ -155,23 +169,35 @@ func (w *authorizer) lookAt(ctx context.Context, t *task, revalidations int) err
 	return w.respond(ctx, t)
 }
 
-// explain finds out why an order failed: which authorizations did, and why. The
-// server may be busy with the others, which gets some time, so that the error
-// can name all that failed.
-func (w *authorizer) explain(ctx context.Context, o *Order) error {
+// settle gives the server some time for the validations that it is busy with: where
+// they fail for an answer that is gone, a name has one less of the few failures that
+// it may have in an hour. What cannot be read is left open. With news the server is
+// asked at once, whenever it wanted to be.
+func (w *authorizer) settle(ctx context.Context, news bool) {
 	limited, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	undecided := func(t *task) bool { return t.open() && !t.succeeded() }
-	err := wait(limited, w.order.URL, func(n int) (bool, state, error) {
+	_ = wait(limited, w.order.URL, func(n int) (bool, state, error) { // as far as it goes
 		if w.any(undecided) == nil {
 			return true, state{}, nil
 		}
-		err := w.look(limited, 0)
+		for _, t := range w.tasks {
+			if news {
+				t.authz.RetryAfter = time.Time{}
+			}
+		}
+		_ = w.look(limited, 0)
 		// After one second, then two, then four: there may be many.
-		return w.any(undecided) == nil, state{retryAfter: time.Now().Add(time.Second << n)}, err
+		return w.any(undecided) == nil, state{retryAfter: time.Now().Add(time.Second << n)}, nil
 	})
-	if err != nil && ctx.Err() != nil {
-		return err
+}
+
+// explain finds out why an order failed: which authorizations did, and why. The
+// server may be busy with the others; the error is to name all that failed.
+func (w *authorizer) explain(ctx context.Context, o *Order) error {
+	w.settle(ctx, true)
+	if ended := contextError(ctx); ended != nil {
+		return state{status: w.order.Status}.waitError(w.order.URL, ended)
 	}
 	var failures []error
 	for _, t := range w.tasks {
