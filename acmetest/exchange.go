@@ -31,7 +31,7 @@ type call struct {
 	kind   Kind
 	id     string
 
-	jws        *jws // nil if there is no body, or if it is no JSON object
+	jws        *jws // nil if it is no POST, or if the body is no JSON object
 	jwsRefusal *refusal
 	account    *account         // of "kid"
 	key        crypto.PublicKey // what signed the request
@@ -123,14 +123,15 @@ func (s *Server) receive(ctx context.Context, base string, req *http.Request) (*
 		c.header = http.Header{}
 	}
 	c.kind, c.id = route(req.URL.Path)
-	if req.Body != nil {
-		body, err := io.ReadAll(io.LimitReader(req.Body, maxRequestBytes))
-		if err != nil {
+	var body []byte
+	if req.Body != nil { // in-process requests may have none
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(req.Body, maxRequestBytes)); err != nil {
 			return nil, err
 		}
-		if c.method == http.MethodPost {
-			c.jws, c.jwsRefusal = parseJWS(body)
-		}
+	}
+	if c.method == http.MethodPost {
+		c.jws, c.jwsRefusal = parseJWS(body)
 	}
 	s.recordRequest(c)
 	return c, nil

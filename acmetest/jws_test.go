@@ -355,3 +355,20 @@ func TestGet(t *testing.T) {
 		t.Errorf("directory: %s", res.body)
 	}
 }
+
+// A request without a body, which only the in-process transport can bring, is one with an empty body.
+func TestPostWithoutBody(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t, acmetest.Options{})
+	for i, u := range []string{c.url(t, "newAccount"), s.DirectoryURL(), c.kid, "https://ca.test/certificate/1"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, u, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Body = nil
+		req.Header.Set("Content-Type", "application/jose+json")
+		if res, err := c.do(req); err != nil || res.status != 400 || res.problem() != "malformed" || len(s.Violations()) != i+1 {
+			t.Errorf("%s: %v, %v, %v", u, res, err, s.Violations())
+		}
+	}
+}
