@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"slices"
 )
 
 // A Kind says which resource a request was for.
@@ -73,6 +72,12 @@ type Violation struct {
 	Detail  string // what was wrong with it
 }
 
+// A recordedViolation is a Violation whose request may not be answered yet.
+type recordedViolation struct {
+	record *Request
+	detail string
+}
+
 // String returns the method, the URL and the detail.
 func (v Violation) String() string {
 	return v.Request.Method + " " + v.Request.URL + ": " + v.Detail
@@ -106,7 +111,11 @@ func (s *Server) Count(kind Kind) int {
 func (s *Server) Violations() []Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.violations)
+	all := make([]Violation, len(s.violations))
+	for i, v := range s.violations {
+		all[i] = Violation{Request: v.record.clone(), Detail: v.detail}
+	}
+	return all
 }
 
 // Reset forgets the recorded requests and violations. The state of the CA stays.
@@ -151,5 +160,5 @@ func (s *Server) recordViolation(c *call, r *refusal) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.violations = append(s.violations, Violation{Request: c.record.clone(), Detail: r.problem.Detail})
+	s.violations = append(s.violations, recordedViolation{c.record, r.problem.Detail})
 }

@@ -29,7 +29,7 @@ type Server struct {
 	certList     []*certificate
 	authority    *authority
 	requests     []*Request
-	violations   []Violation
+	violations   []recordedViolation
 	closed       bool
 
 	net network // the TCP side, with a lock of its own
@@ -64,13 +64,12 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	report := s.opts.Strict && s.tb != nil && !s.closed
 	s.closed = true
-	violations := s.violations
 	s.mu.Unlock()
 	if !report {
 		return
 	}
 	s.tb.Helper()
-	for _, v := range violations {
+	for _, v := range s.Violations() {
 		s.tb.Errorf("acmetest: protocol violation: %v", v)
 	}
 }

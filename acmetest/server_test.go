@@ -103,6 +103,17 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// A violation knows how it was answered, and is a copy.
+func TestViolationIsAnswered(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t, acmetest.Options{})
+	c.refused(t, 400, "malformed", c.url(t, "newOrder"), m{"Identifiers": identifiers("example.com")})
+	s.Violations()[0].Request.Payload[0] = 'x'
+	if r := s.Violations()[0].Request; r.Status != 400 || r.ProblemType != acmetest.ErrorURN+"malformed" || r.Payload[0] != '{' {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A tb is a testing.TB that collects what is reported.
 type tb struct {
 	testing.TB
