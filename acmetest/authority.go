@@ -11,7 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"math/big"
-	"net"
+	"net/netip"
 	"time"
 )
 
@@ -130,16 +130,18 @@ func keyID(key crypto.PublicKey) []byte {
 }
 
 // name puts the identifiers of a finalized order into its certificate: names and addresses from the order, and where there are
-// others all as the CSR has them, which was compared with the order.
+// others all as the CSR has them, which was compared with the order. One of the others is an IPv4 address that is mapped into
+// IPv6, because crypto/x509 would write it with four octets.
 func (o *order) name(template *x509.Certificate) {
 	seen := map[Identifier]bool{}
 	for _, id := range o.identifiers {
+		addr, _ := netip.ParseAddr(id.Value)
 		switch {
 		case seen[id]:
 		case id.Type == typeDNS:
 			template.DNSNames = append(template.DNSNames, id.Value)
-		case id.Type == typeIP:
-			template.IPAddresses = append(template.IPAddresses, net.ParseIP(id.Value))
+		case id.Type == typeIP && !addr.Is4In6():
+			template.IPAddresses = append(template.IPAddresses, addr.AsSlice())
 		default:
 			template.ExtraExtensions = o.issue.extensions
 		}

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -106,7 +105,11 @@ func readName(name asn1.RawValue) (Identifier, *refusal) {
 	case 0x82:
 		return Identifier{Type: typeDNS, Value: strings.ToLower(string(name.Bytes))}, nil // RFC 5280 §7.2
 	case 0x87:
-		return Identifier{Type: typeIP, Value: net.IP(name.Bytes).String()}, nil
+		addr, ok := netip.AddrFromSlice(name.Bytes) // an IPv4 address has four octets: one mapped into IPv6 is another
+		if !ok {
+			return Identifier{}, badCSR("the CSR has an address of %d octets", len(name.Bytes))
+		}
+		return Identifier{Type: typeIP, Value: addr.String()}, nil
 	}
 	return Identifier{}, badCSR("the CSR has a name of kind %#x, which no identifier type is for", octet)
 }

@@ -1,12 +1,14 @@
 package acmetest_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/seed-aa0b9f56/acme/acmetest"
@@ -83,4 +85,35 @@ func TestValuesOfOtherTypes(t *testing.T) {
 		t.Errorf("%d violations", n)
 	}
 	c.refused(t, http.StatusForbidden, "rejectedIdentifier", c.url(t, "newOrder"), m{"identifiers": []m{{"type": "bundleEID", "value": "x:y"}}})
+}
+
+// An address has as many octets in a CSR and in its certificate as in the order's own form (RFC 5280 §4.2.1.6, RFC 8738 §3).
+func TestOctetsOfAddresses(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t, acmetest.Options{PreValidated: true})
+	const four, mapped = "30068704c0000201", "3012871000000000000000000000ffffc0000201"
+	for _, tt := range []struct {
+		value, san string
+		ok         bool
+	}{
+		{"192.0.2.1", four, true}, {"192.0.2.1", mapped, false}, {"::ffff:192.0.2.1", four, false}, {"::ffff:192.0.2.1", mapped, true},
+		{"2001:db8::1", "3012871020010db8000000000000000000000001", true},
+	} {
+		order, before := c.order(t, tt.value), len(s.Issued())
+		der, err := hex.DecodeString(tt.san)
+		if err != nil {
+			t.Fatal(err)
+		}
+		san := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: der}
+		res := c.post(t, order.str("finalize"), csrFrom(t, newKey(t), &x509.CertificateRequest{ExtraExtensions: []pkix.Extension{san}}))
+		if issued := s.Issued()[before:]; !tt.ok {
+			if res.problem() != "badCSR" {
+				t.Errorf("%s as %s: %s", tt.value, tt.san, res.body)
+			}
+		} else if len(issued) != 1 || !slices.ContainsFunc(issued[0].Extensions, func(e pkix.Extension) bool {
+			return e.Id.Equal(san.Id) && bytes.Equal(e.Value, der)
+		}) {
+			t.Errorf("%s as %s: %s, %d certificates", tt.value, tt.san, res.body, len(issued))
+		}
+	}
 }
