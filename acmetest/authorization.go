@@ -122,27 +122,34 @@ func (a *account) find(k authzKey, filter func(*authorization) bool, statuses ..
 func (s *Server) addAuthorizations(c *call, o *order) {
 	done := map[authzKey]bool{}
 	for _, id := range o.identifiers {
-		if a := c.account.preauthorizedFor(id); a != nil {
-			if !slices.Contains(o.authzs, a) {
-				o.authzs = append(o.authzs, a)
-			}
-			continue
-		}
-		k, subdomains := s.authorized(o, id)
-		if done[k] {
-			continue
-		}
-		done[k] = true
-		a := c.account.find(k, func(a *authorization) bool { return s.opts.ReuseAuthorizations || a.preauthorized }, statusValid)
+		a := c.account.preauthorizedFor(id)
 		if a == nil {
-			a = s.makeAuthorization(c, k)
-			a.subdomains = subdomains
+			k, _ := o.authorized(id)
+			if done[k] {
+				continue
+			}
+			done[k] = true
+			a = s.authorizationOf(c, k, o.wantsSubdomains(k))
 		}
-		o.authzs = append(o.authzs, a)
+		if !slices.Contains(o.authzs, a) {
+			o.authzs = append(o.authzs, a)
+		}
 	}
 	if s.opts.Shuffle {
 		s.random.Shuffle(len(o.authzs), func(i, j int) { o.authzs[i], o.authzs[j] = o.authzs[j], o.authzs[i] })
 	}
+}
+
+// authorizationOf finds a valid authorization that may be used again, or makes one. For subdomains it must say so (RFC 9444 §4.1).
+func (s *Server) authorizationOf(c *call, k authzKey, subdomains bool) *authorization {
+	a := c.account.find(k, func(a *authorization) bool {
+		return (s.opts.ReuseAuthorizations || a.preauthorized) && (a.subdomains || !subdomains)
+	}, statusValid)
+	if a == nil {
+		a = s.makeAuthorization(c, k)
+		a.subdomains = subdomains
+	}
+	return a
 }
 
 // makeAuthorization makes an authorization with its challenges.

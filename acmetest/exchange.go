@@ -206,6 +206,8 @@ func (s *Server) serve(c *call) (*answer, *refusal) {
 	}
 	s.settle(c.ctx)
 	switch c.kind { // these call functions of the options, and take the lock themselves
+	case KindNewOrder:
+		return s.newOrder(c)
 	case KindChallenge:
 		return s.challenge(c)
 	case KindRenewalInfo:
@@ -242,8 +244,6 @@ func (s *Server) dispatch(c *call) (*answer, *refusal) {
 		return s.ordersPage(c)
 	case KindKeyChange:
 		return s.keyChange(c)
-	case KindNewOrder:
-		return s.newOrder(c)
 	case KindNewAuthz:
 		return s.newAuthz(c)
 	case KindOrder:

@@ -177,6 +177,70 @@ func TestSubdomainsInAdvance(t *testing.T) {
 	}
 }
 
+// Only an authorization that says so is for the names below its domain (RFC 9444 §4.1).
+func TestSubdomainsNeedTheirOwnAuthorization(t *testing.T) {
+	t.Parallel()
+	www := m{"type": "dns", "value": "www.example.com", "ancestorDomain": "example.com"}
+	domain := m{"type": "dns", "value": "example.com"}
+	for _, reuse := range []bool{false, true} {
+		_, c := setup(t, acmetest.Options{SubdomainAuth: true, ReuseAuthorizations: reuse})
+		z := c.must(t, http.StatusCreated, c.url(t, "newAuthz"), m{"identifier": domain}).header.Get("Location")
+		c.must(t, http.StatusOK, c.challengeOf(t, z, "dns-01"), m{})
+		for _, ids := range [][]m{{www}, {www, domain}, {domain, www}} {
+			order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), m{"identifiers": ids})
+			authzs := order.strings("authorizations")
+			if len(authzs) != 1 || authzs[0] == z || order.str("status") != "pending" {
+				t.Errorf("%v: %s", ids, order.body)
+			}
+			if z := c.must(t, http.StatusOK, authzs[0], nil); z.object["subdomainAuthAllowed"] != true {
+				t.Errorf("%v: %s", ids, z.body)
+			}
+		}
+		if order := c.order(t, "example.com"); !slices.Equal(order.strings("authorizations"), []string{z}) {
+			t.Errorf("%s", order.body)
+		}
+		// One for subdomains is for the domain too, and is listed once.
+		domain := m{"type": "dns", "value": "example.com", "subdomainAuthAllowed": true}
+		z = c.must(t, http.StatusCreated, c.url(t, "newAuthz"), m{"identifier": domain}).header.Get("Location")
+		c.must(t, http.StatusOK, c.challengeOf(t, z, "dns-01"), m{})
+		for _, names := range [][]string{{"www.example.com", "example.com"}, {"example.com", "www.example.com"}} {
+			if order := c.order(t, names...); !slices.Equal(order.strings("authorizations"), []string{z}) {
+				t.Errorf("%v: %s", names, order.body)
+			}
+		}
+	}
+}
+
+// ChooseAncestor is asked with no lock held, once for each name. An account that ends meanwhile has no order.
+func TestChooseAncestorCallsServer(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t, acmetest.Options{SubdomainAuth: true})
+	var asked []string
+	revoke := false
+	s.Update(func(o *acmetest.Options) {
+		o.ChooseAncestor = func(name, ancestor string) string {
+			asked = append(asked, name)
+			if revoke {
+				s.RevokeAccount(c.kid)
+			}
+			return ancestor
+		}
+	})
+	body := m{"identifiers": []m{
+		{"type": "dns", "value": "a.example.com", "ancestorDomain": "example.com"}, {"type": "dns", "value": "b.example.com"},
+		{"type": "dns", "value": "c.example.com", "ancestorDomain": "example.com"}, {"type": "dns", "value": "a.example.com", "ancestorDomain": "example.com"},
+	}}
+	order := c.must(t, http.StatusCreated, c.url(t, "newOrder"), body)
+	if len(order.strings("authorizations")) != 2 || !slices.Equal(asked, []string{"a.example.com", "c.example.com"}) {
+		t.Errorf("%s, asked for %v", order.body, asked)
+	}
+	revoke = true
+	c.refused(t, http.StatusUnauthorized, "unauthorized", c.url(t, "newOrder"), body)
+	if len(s.Orders()) != 1 {
+		t.Errorf("got %v", s.Orders())
+	}
+}
+
 // What the accounts of an owner are told of delegations (RFC 9115 §2.3.1).
 func TestDelegationResources(t *testing.T) {
 	t.Parallel()

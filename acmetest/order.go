@@ -26,7 +26,7 @@ type order struct {
 	issue       issuance // set by finalize
 	certificate *certificate
 
-	ancestors     map[Identifier]string // RFC 9444
+	ancestors     map[Identifier]string // that are authorized (RFC 9444)
 	series        *series               // of an auto-renewal order (RFC 8739)
 	getAllowed    bool                  // the certificate needs no account (RFC 8739 §3.4, RFC 9115 §2.3.5)
 	delegation    *Delegation           // RFC 9115
@@ -138,13 +138,16 @@ func (o *order) fail(p *Problem) {
 	}
 }
 
-// newOrder is §7.4.
+// newOrder is §7.4. It takes the lock itself, because ancestor domains are chosen with no lock held.
 func (s *Server) newOrder(c *call) (*answer, *refusal) {
-	if r := s.checkTerms(c, c.account); r != nil {
+	o, choose, r := s.takeOrder(c)
+	if r != nil {
 		return nil, r
 	}
-	o, r := s.parseOrder(c)
-	if r != nil {
+	o.chooseAncestors(choose)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := c.checkAccount(); r != nil { // it may have ended meanwhile
 		return nil, r
 	}
 	if old := s.sameOrder(o); old != nil {
@@ -168,6 +171,20 @@ func (s *Server) newOrder(c *call) (*answer, *refusal) {
 	a := jsonAnswer(http.StatusCreated, o.page(c.base))
 	a.header.Set("Location", o.url(c.base)) // erratum 5979
 	return a, nil
+}
+
+// takeOrder checks who is asking, and for what. It returns what must be called for ancestor domains.
+func (s *Server) takeOrder(c *call) (*order, chooser, *refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := c.checkAccount(); r != nil {
+		return nil, nil, r
+	}
+	if r := s.checkTerms(c, c.account); r != nil {
+		return nil, nil, r
+	}
+	o, r := s.parseOrder(c)
+	return o, s.opts.ChooseAncestor, r
 }
 
 // parseOrder checks the members of a newOrder request.

@@ -12,7 +12,7 @@ import (
 type Server struct {
 	tb testing.TB // nil is allowed
 
-	mu           sync.Mutex // guards what follows; never held over Validate, Fault or a wait
+	mu           sync.Mutex // guards what follows; never held over a function of the options or a wait
 	opts         Options
 	random       *rand.Rand
 	nonces       map[string]nonceState

@@ -2,6 +2,7 @@ package acmetest
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -35,22 +36,40 @@ func (s *Server) parseOrderIdentifier(raw json.RawMessage) (id Identifier, ances
 	return id, ancestor, checkDNS(ancestor)
 }
 
-// authorized decides for which domain an identifier of an order is authorized: itself, or an ancestor (RFC 9444 §4.3).
-func (s *Server) authorized(o *order, id Identifier) (k authzKey, subdomains bool) {
+// A chooser is Options.ChooseAncestor.
+type chooser = func(name, ancestor string) string
+
+// chooseAncestors replaces the ancestors that a request names by those that are authorized (RFC 9444 §4.3). The lock is not held.
+func (o *order) chooseAncestors(choose chooser) {
+	named := o.ancestors
+	o.ancestors = map[Identifier]string{}
+	for _, id := range o.identifiers {
+		domain := named[id]
+		if delete(named, id); domain != "" && choose != nil {
+			domain = choose(id.Value, domain)
+		}
+		if below(id.Value, domain) { // else the policy is that the name itself shall be authorized
+			o.ancestors[id] = domain
+		}
+	}
+}
+
+// authorized says for which domain an identifier of the order is authorized: itself, or an ancestor and all that is below it.
+func (o *order) authorized(id Identifier) (k authzKey, subdomains bool) {
 	k = authzKeyOf(id)
-	ancestor := o.ancestors[id]
-	if ancestor == "" {
-		return k, false
+	if domain := o.ancestors[id]; domain != "" {
+		k.identifier.Value = domain
+		return k, true
 	}
-	domain := ancestor
-	if choose := s.opts.ChooseAncestor; choose != nil {
-		domain = choose(id.Value, ancestor)
-	}
-	if !below(id.Value, domain) {
-		return k, false // the policy is that the name itself shall be authorized
-	}
-	k.identifier.Value = domain
-	return k, true
+	return k, false
+}
+
+// wantsSubdomains reports whether an authorization must be for all that is below its domain, because it is an ancestor's.
+func (o *order) wantsSubdomains(k authzKey) bool {
+	return slices.ContainsFunc(o.identifiers, func(id Identifier) bool {
+		other, subdomains := o.authorized(id)
+		return subdomains && other == k
+	})
 }
 
 // preauthorizedFor finds a valid authorization of an ancestor, made by newAuthz, that is for its subdomains too (RFC 9444 §4.2).
