@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -119,12 +120,12 @@ func (s *Server) issueFor(o *order) error {
 	if o.series != nil {
 		return s.begin(o)
 	}
-	notBefore, notAfter := o.notBefore, o.notAfter
-	if notBefore.IsZero() {
-		notBefore = time.Now()
-	}
+	notBefore, notAfter := o.validFrom(), o.notAfter
 	if notAfter.IsZero() {
 		notAfter = notBefore.Add(s.opts.certificateLifetime())
+	}
+	if !notAfter.After(notBefore) { // notBefore being now, which is later than when it was checked
+		return errors.New("notAfter has passed")
 	}
 	c, err := s.ca().leaf(o, notBefore, notAfter)
 	if err != nil {

@@ -91,10 +91,11 @@ type Options struct {
 	Extensions []string
 
 	// ReuseAuthorizations puts valid authorizations of the same account and identifier into new orders. Those obtained by
-	// newAuthz are always reused (§7.4.1).
+	// newAuthz are always reused (§7.4.1). For an ancestor domain it takes one that is for subdomains (RFC 9444 §4.1).
 	ReuseAuthorizations bool
 
-	// ReuseOrders answers newOrder with the account's pending or ready order for the same identifiers, if there is one.
+	// ReuseOrders answers newOrder with the account's pending or ready order for the same identifiers, if there is one that was
+	// asked for in the same way. Auto-renewal and delegated orders are always new.
 	ReuseOrders bool
 
 	// PreValidated authorizations are born valid, without challenges, and orders ready.

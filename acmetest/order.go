@@ -1,7 +1,9 @@
 package acmetest
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -295,15 +297,24 @@ func parseOrderTimes(o *order, body object) *refusal {
 		}
 		*to = t
 	}
-	if !o.notBefore.IsZero() && !o.notAfter.IsZero() && !o.notAfter.After(o.notBefore) {
-		return refuse(http.StatusBadRequest, "malformed", "notAfter is not after notBefore")
+	if from := o.validFrom(); !o.notAfter.IsZero() && !o.notAfter.After(from) {
+		return refuse(http.StatusBadRequest, "malformed", "notAfter is not after %s", stamp(from))
 	}
 	return nil
 }
 
-// sameOrder finds an order to reuse, if that is wanted.
+// validFrom is the notBefore of a certificate that is issued now.
+func (o *order) validFrom() time.Time {
+	if o.notBefore.IsZero() {
+		return time.Now()
+	}
+	return o.notBefore
+}
+
+// sameOrder finds an order to reuse, if that is wanted. It comes before checkReplaces, because an order does not stand in its own
+// way (RFC 9773 §5: "by a different Order"); what it replaces was checked when it was new.
 func (s *Server) sameOrder(o *order) *order {
-	if !s.opts.ReuseOrders || o.series != nil || o.delegation != nil {
+	if !s.opts.ReuseOrders {
 		return nil
 	}
 	for _, old := range o.account.orders {
@@ -311,12 +322,20 @@ func (s *Server) sameOrder(o *order) *order {
 		if old.status != statusPending && old.status != statusReady {
 			continue
 		}
-		if sameIdentifiers(old.identifiers, o.identifiers) && old.profile == o.profile &&
-			old.notBefore.Equal(o.notBefore) && old.notAfter.Equal(o.notAfter) {
+		if sameRequest(old, o) {
 			return old
 		}
 	}
 	return nil
+}
+
+// sameRequest reports whether two orders ask for the same in every respect. No auto-renewal or delegated order is like another.
+func sameRequest(a, b *order) bool {
+	plain := func(o *order) bool { return o.series == nil && o.delegation == nil }
+	sameJSON := func(x, y json.RawMessage) bool { return bytes.Equal(x, y) }
+	return plain(a) && plain(b) && sameIdentifiers(a.identifiers, b.identifiers) && maps.Equal(a.ancestors, b.ancestors) &&
+		a.notBefore.Equal(b.notBefore) && a.notAfter.Equal(b.notAfter) && a.profile == b.profile && a.replaces == b.replaces &&
+		a.getAllowed == b.getAllowed && maps.EqualFunc(a.extensions, b.extensions, sameJSON)
 }
 
 func sameIdentifiers(a, b []Identifier) bool {

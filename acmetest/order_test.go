@@ -225,3 +225,81 @@ func TestReuseOrdersAndShuffle(t *testing.T) {
 		t.Errorf("a valid order was reused: %+v", s.Orders())
 	}
 }
+
+// An order is reused for one that asks for the same in every respect; what it replaces is shown (RFC 9773 §5).
+func TestReuseOrdersOfTheSameRequest(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t, acmetest.Options{
+		ReuseOrders: true, SubdomainAuth: true, AutoRenewal: &acmetest.AutoRenewal{}, AllowCertificateGet: true, Extensions: []string{"note"},
+		Delegations: []acmetest.Delegation{{CSRTemplate: `{` + p256Template + `,"extensions":{"subjectAltName":{"DNS":["**"]}}}`}},
+	})
+	const name = "www.example.com"
+	c.issue(t, name)
+	newOrder := c.url(t, "newOrder")
+	series := m{"end-date": time.Now().Add(48 * time.Hour), "lifetime": 86400}
+	var urls []string
+	for _, tt := range []struct {
+		more  m
+		alone bool // it is never reused
+	}{
+		{m{"auto-renewal": series}, true},
+		{m{"delegation": "https://ca.test/delegation/1", "allow-certificate-get": true}, true},
+		{m{}, false},
+		{m{"allow-certificate-get": true}, false},
+		{m{"replaces": certID(s.Issued()[0])}, false}, // the second time it is replaced by this very order
+		{m{"replaces": "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"}, false},
+		{m{"note": 1}, false},
+		{m{"note": 2}, false},
+		{m{"identifiers": []m{{"type": "dns", "value": name, "ancestorDomain": "example.com"}}}, false},
+	} {
+		if tt.more["identifiers"] == nil {
+			tt.more["identifiers"] = identifiers(name)
+		}
+		order := c.must(t, 201, newOrder, tt.more)
+		again := c.must(t, 201, newOrder, tt.more)
+		if url := order.header.Get("Location"); slices.Contains(urls, url) || (again.header.Get("Location") == url) == tt.alone {
+			t.Errorf("%v: %s, %v", tt.more, order.body, again.header)
+		}
+		if replaces, _ := tt.more["replaces"].(string); order.str("replaces") != replaces || again.str("replaces") != replaces {
+			t.Errorf("%v: %s, %s", tt.more, order.body, again.body)
+		}
+		urls = append(urls, order.header.Get("Location"), again.header.Get("Location"))
+	}
+	c.refused(t, 400, "malformed", newOrder, m{"identifiers": identifiers(name), "replaces": "%%%"})
+	c.refused(t, 409, "alreadyReplaced", newOrder, m{"identifiers": identifiers(name, "example.org"), "replaces": certID(s.Issued()[0])})
+}
+
+// An order whose end has passed gets no certificate: one without notBefore begins when it is issued, and a series as well.
+func TestNotAfterHasPassed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, c := setup(t, acmetest.Options{PreValidated: true, IssuanceTime: time.Hour, AutoRenewal: &acmetest.AutoRenewal{}})
+		order := func(notAfter time.Duration) m {
+			return m{"identifiers": identifiers("example.com"), "notAfter": time.Now().Add(notAfter)}
+		}
+		series := func(end time.Duration) m {
+			return m{"identifiers": identifiers("example.com"), "auto-renewal": m{"end-date": time.Now().Add(end), "lifetime": 60}}
+		}
+		newOrder := c.url(t, "newOrder")
+		for _, notAfter := range []time.Duration{-time.Hour, 0} {
+			c.refused(t, 400, "malformed", newOrder, order(notAfter))
+		}
+		want := map[string]string{}
+		for end, status := range map[time.Duration]string{time.Hour: "invalid", time.Hour + time.Second: "valid"} {
+			for _, body := range []m{order(end), series(end)} {
+				res := c.must(t, 201, newOrder, body)
+				c.finished(t, res, "example.com")
+				want[res.header.Get("Location")] = status
+			}
+		}
+		pause(t, time.Hour)
+		for url, status := range want {
+			if res := c.must(t, 200, url, nil); res.str("status") != status {
+				t.Errorf("%s, want %s", res.body, status)
+			}
+		}
+		if len(s.Issued()) != 2 || len(s.Violations()) != 0 {
+			t.Errorf("%d certificates, %v", len(s.Issued()), s.Violations())
+		}
+	})
+}

@@ -2,6 +2,7 @@ package acmetest
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -118,6 +119,9 @@ func (s *Server) begin(o *order) error {
 	q.certificates = map[int]*certificate{}
 	if q.first = time.Now(); q.first.Before(q.start) {
 		q.first = q.start
+	}
+	if !q.first.Before(q.end) {
+		return errors.New("end-date has passed")
 	}
 	if q.end.After(o.expires) {
 		o.expires = q.end
