@@ -174,6 +174,9 @@ func (w *authorizer) lookAt(ctx context.Context, t *task, revalidations int) err
 // it may have in an hour. What cannot be read is left open. With news the server is
 // asked at once, whenever it wanted to be.
 func (w *authorizer) settle(ctx context.Context, news bool) {
+	if ctx.Err() != nil {
+		return
+	}
 	limited, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	undecided := func(t *task) bool { return t.open() && !t.succeeded() }
