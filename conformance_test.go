@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
 // testdata/requirements.tsv lists what the ACME texts ask of a client. A test
@@ -155,7 +156,10 @@ func hasMain(dir string) bool {
 }
 
 // TestMain sees to it that what is claimed is run.
-func TestMain(m *testing.M) { conformance.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.WarmUp()
+	conformance.Main(m)
+}
 
 func TestConformance(t *testing.T) {
 	t.Parallel()

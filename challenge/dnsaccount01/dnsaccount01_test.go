@@ -25,7 +25,10 @@ import (
 	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
-func TestMain(m *testing.M) { conformance.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.WarmUp()
+	conformance.Main(m)
+}
 
 // A memory is a provider that keeps records, and those that it had.
 type memory struct {

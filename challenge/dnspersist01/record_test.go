@@ -16,9 +16,13 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/dnspersist01"
 	"github.com/seed-aa0b9f56/acme/challenge/dnstxt"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
-func TestMain(m *testing.M) { conformance.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.WarmUp()
+	conformance.Main(m)
+}
 
 // vectors is testdata/vectors/dnspersist.json.
 func vectors(t *testing.T) (v struct {

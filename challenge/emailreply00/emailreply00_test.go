@@ -20,9 +20,13 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/emailreply00"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
-func TestMain(m *testing.M) { conformance.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.WarmUp()
+	conformance.Main(m)
+}
 
 const (
 	address    = "alexey@example.com"

@@ -13,9 +13,13 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/http01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
-func TestMain(m *testing.M) { conformance.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.WarmUp()
+	conformance.Main(m)
+}
 
 const thumbprint = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" // of all attempts of challengetest
 

@@ -15,9 +15,13 @@ import (
 	"github.com/seed-aa0b9f56/acme/challenge/challengetest"
 	"github.com/seed-aa0b9f56/acme/challenge/onioncsr01"
 	"github.com/seed-aa0b9f56/acme/internal/conformance"
+	"github.com/seed-aa0b9f56/acme/internal/testkit"
 )
 
-func TestMain(m *testing.M) { conformance.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.WarmUp()
+	conformance.Main(m)
+}
 
 // responseOf returns the CSR that an attempt is answered with.
 func responseOf(a *acme.Attempt) ([]byte, error) {
