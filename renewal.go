@@ -263,7 +263,7 @@ func (r *Renewal) earliest() time.Time {
 // that is too far to be true does not count.
 func (r *Renewal) Due(now time.Time, interval time.Duration) bool {
 	known := r.asOf(now)
-	return !known.moment().After(now.Add(interval)) && !known.earliest().After(now)
+	return !known.earliest().After(now) && !known.moment().After(now.Add(interval))
 }
 
 // asOf returns what can have been noted until now.

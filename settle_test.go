@@ -49,8 +49,8 @@ func (ca *busyCA) obtain(ctx context.Context, req acme.CertificateRequest) error
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	other := ca.newClient().Account(ca.key, ca.account.URL())
-	for second := range time.Duration(15) {
-		time.AfterFunc(second*time.Second+500*time.Millisecond, func() { _, _ = other.Info(context.Background()) })
+	for _, second := range []time.Duration{4, 11} { // at requests, the CA looks at its clock
+		time.AfterFunc(second*time.Second, func() { _, _ = other.Info(context.Background()) })
 	}
 	start := time.Now()
 	_, err := ca.account.Obtain(acme.WithTrace(ctx, &acme.Trace{OrderCreated: func(o *acme.Order) { ca.order = o }}), req)
@@ -88,14 +88,14 @@ func TestAnswersStayWhileTheServerLooks(t *testing.T) {
 	unavailable := acmetest.Fault{Status: 503, Header: http.Header{"Retry-After": {"15"}}}
 	for name, tt := range map[string]struct {
 		options acmetest.Options
-		names   int // 10, if it is not said
+		names   int // 3, if it is not said
 		fault   func(acmetest.Request) *acmetest.Fault
 	}{
 		"a reading":              {fault: nth(acmetest.KindOrder, false, 3, unavailable)},
 		"a limited reading":      {fault: nth(acmetest.KindOrder, false, 3, acmetest.RateLimited(time.Hour))},
 		"an odd reading":         {fault: nth(acmetest.KindOrder, false, 2, acmetest.Fault{Status: 200, Body: []byte(`[]`)})},
 		"not before the end":     {options: acmetest.Options{RetryAfter: "86400"}},
-		"an answer that is late": {fault: nth(acmetest.KindChallenge, true, 10, unavailable)},
+		"an answer that is late": {fault: nth(acmetest.KindChallenge, true, 3, unavailable)},
 		"an answer that was heard": {names: 1, fault: acmetest.Faults(
 			nth(acmetest.KindChallenge, true, 1, acmetest.Fault{Edit: func(int, http.Header, []byte) (int, []byte) { return 503, nil }}),
 			nth(acmetest.KindChallenge, false, 1, unavailable))},
@@ -104,7 +104,7 @@ func TestAnswersStayWhileTheServerLooks(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				ca := newBusyCA(t, tt.options)
 				ca.fault(tt.fault)
-				req := ca.request(names(cmp.Or(tt.names, 10))...)
+				req := ca.request(names(cmp.Or(tt.names, 3))...)
 				req.Concurrency = 1
 				_ = ca.obtain(t.Context(), req)
 				ca.goesOn(req)
@@ -126,9 +126,9 @@ func TestAnswersStayWhenASolverFails(t *testing.T) {
 				return nil, down
 			},
 		}
-		req := ca.request(append(names(10), "*.example.com")...)
+		req := ca.request(append(names(3), "*.example.com")...)
 		req.Solvers = []acme.Solver{ca.solver, broken}
-		if err := ca.obtain(t.Context(), req); !errors.Is(err, down) || ca.failures.Load() > 0 || len(ca.ca.Authorizations("valid")) != 10 {
+		if err := ca.obtain(t.Context(), req); !errors.Is(err, down) || ca.failures.Load() > 0 || len(ca.ca.Authorizations("valid")) != 3 {
 			t.Errorf("%d validations have failed, %d succeeded: %v", ca.failures.Load(), len(ca.ca.Authorizations("valid")), err)
 		}
 	})
