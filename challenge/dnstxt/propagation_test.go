@@ -328,7 +328,7 @@ func TestLameServerOfAnotherZone(t *testing.T) {
 					if bytes.Contains(query, []byte("\x01a\x07example")) {
 						return lame(network, query)
 					}
-					time.Sleep(time.Millisecond) // the first is known to be lame by now
+					<-time.After(time.Millisecond) // the first is known to be lame by now
 					return late(network, query)
 				}, "192.0.2.1:53")
 				later(10*time.Second, func() { old.set(old.zones["b.example."], recs[1].Name, "b") })
