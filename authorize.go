@@ -305,11 +305,11 @@ func (w *authorizer) respond(ctx context.Context, t *task) error {
 		t.judge(t.authz.answered(answer))
 		return nil
 	}
-	p, ok := asProblem(err)
-	if !ok || isRateLimit(p) || p.Status >= 500 || p.Operation != OpRespondChallenge {
-		if !ok || !isRateLimit(p) || p.Operation != OpRespondChallenge {
-			t.answer = c // it may have arrived
-		}
+	switch p, ok := asProblem(err); {
+	case ok && isRateLimit(p) && p.Operation == OpRespondChallenge:
+		return err
+	case !ok || isRateLimit(p) || p.Status >= 500 || p.Operation != OpRespondChallenge:
+		t.answer = c // it may have arrived
 		return err
 	}
 	// Another order may have made the authorization valid in the meantime.

@@ -107,7 +107,7 @@ type Problem struct {
 
 	Raw json.RawMessage `json:",omitzero"` // the document as served, nil if it was none
 
-	base     *url.URL // what links are relative to
+	final    *url.URL // as in a Response
 	repeated bool     // the request had been sent before, and its answer was lost
 	dropped  int      // subproblems beyond maxSubproblems
 }
@@ -167,7 +167,7 @@ func (p *Problem) Unwrap() []error {
 
 // Links returns the URLs of the answer's links with the relation type: "help"
 // for a rate limit (§6.6), "terms-of-service" for ErrUserActionRequired (§7.3.3).
-func (p *Problem) Links(rel string) []string { return links(p.base, p.Header, rel) }
+func (p *Problem) Links(rel string) []string { return links(baseOf(p.final, p.URL), p.Header, rel) }
 
 // A Subproblem is one part of a [Problem], mostly about one identifier (§6.7.1).
 type Subproblem struct {
@@ -244,7 +244,7 @@ func problemOf(op Operation, resp *Response) *Problem {
 	}
 	p.Status = resp.StatusCode // private CAs leave it out
 	p.RetryAfter = resp.RetryAfter
-	p.Operation, p.URL, p.Header, p.base = op, resp.URL, resp.Header.Clone(), resp.base()
+	p.Operation, p.URL, p.Header, p.final = op, resp.URL, resp.Header.Clone(), resp.final
 	p.Instance = resolve(resp.base(), p.Instance) // it may be relative (RFC 9457 §3.1.5)
 	return p
 }

@@ -1181,6 +1181,10 @@ func TestRelativeToTheRedirect(t *testing.T) {
 		if p := problemIn(t, err); !slices.Equal(p.Links("help"), []string{"https://other.test/b/c"}) || p.Instance != "https://other.test/b/d" {
 			t.Errorf("got %v, %s", p.Links("help"), p.Instance)
 		}
+		stored := &acme.Problem{URL: "https://ca.test/a/b", Header: http.Header{"Link": {`<c>;rel="help"`}}}
+		if got := stored.Links("help"); !slices.Equal(got, []string{"https://ca.test/a/c"}) {
+			t.Errorf("of a problem that was stored: %v", got)
+		}
 	})
 }
 

@@ -59,12 +59,15 @@ func links(base *url.URL, h http.Header, rel string) []string {
 	return weblink.Find(h.Values("Link"), rel, base, maxLinks)
 }
 
-// base is what relative URLs in the answer are relative to (RFC 3986 §5.1.3).
-func (r *Response) base() *url.URL {
-	if r.final != nil {
-		return r.final
+// base is what relative URLs in the answer are relative to.
+func (r *Response) base() *url.URL { return baseOf(r.final, r.URL) }
+
+// baseOf is where redirects led to, or else what was asked (RFC 3986 §5.1.3).
+func baseOf(final *url.URL, asked string) *url.URL {
+	if final != nil {
+		return final
 	}
-	u, _ := url.Parse(r.URL) // nil if it is none
+	u, _ := url.Parse(asked) // nil if it is none
 	return u
 }
 
